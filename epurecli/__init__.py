@@ -1,0 +1,8 @@
+"""epure: generate multi-component engineering designs."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("epure")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
