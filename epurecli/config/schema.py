@@ -1,0 +1,199 @@
+"""What a YAML file may say. One class per section; unknown keys are errors; the resolved config is saved with each run.
+
+A room (`epurecli/models/<name>/config.py`) extends `RunConfig` with its own `model` section, and with its own `training`
+section where it has several stages. Key names are the plan's.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from epurecli.types import Mode
+
+
+class Section(BaseModel):
+    """A frozen part of a config that knows its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class ToySpec(Section):
+    """The built-in toy data set: drawn on demand, never read from disk."""
+
+    count: Annotated[int, Field(ge=10)] = 4000  # designs, 1 in 8 of them for testing
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class DataConfig(Section):
+    """A folder of PNGs with a CSV of conditions, or the built-in toy set (exactly one of `root_dir` and `toy`)."""
+
+    root_dir: Path | None = None
+    toy: ToySpec | None = None
+    condition_csv: Path | None = None  # default: <root_dir>/performances.csv
+    component_dirs: Annotated[tuple[str, ...], Field(min_length=1)] = ("group_nc", "group_km", "bt", "fpu", "tpc")
+    condition_columns: tuple[str, ...] = ("width_px", "height_px")
+    prefix_column: str = "matching"
+    filename_pattern: str = "{prefix}_{component}.png"
+    split_column: str = "train"  # truthy rows train, the others test
+    normalized: bool = True  # use <column>_norm where the CSV has it, else standardise with training statistics
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataConfig:
+        if (self.root_dir is None) == (self.toy is None):
+            raise ValueError("give exactly one of root_dir (a folder of designs) and toy (the built-in data set)")
+        for name, values in (
+            ("component_dirs", self.component_dirs),
+            ("condition_columns", self.condition_columns),
+        ):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} names something twice: {', '.join(values)}")
+        if "{prefix}" not in self.filename_pattern or "{component}" not in self.filename_pattern:
+            raise ValueError("filename_pattern must contain {prefix} and {component}")
+        return self
+
+    @property
+    def csv_path(self) -> Path | None:
+        """The conditions file, or None for the toy set."""
+        if self.root_dir is None:
+            return None
+        return self.condition_csv or self.root_dir / "performances.csv"
+
+
+class Likelihood(StrEnum):
+    """p(image | latent); see `epurecli.nn.likelihoods`."""
+
+    GAUSSIAN = "gaussian"
+    GAUSSIAN_CALIBRATED = "gaussian_calibrated"
+    BERNOULLI = "bernoulli"
+    CATEGORICAL = "categorical"
+
+
+class ReconstructionConfig(Section):
+    """How images are scored. `reduction: mean` is the plan's mean over pixels; `sum` is nats per design."""
+
+    likelihood: Likelihood = Likelihood.GAUSSIAN
+    reduction: Literal["sum", "mean"] = "sum"
+    recon_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None  # one per component; None = 1 each
+
+
+class LatentPriorConfig(Section):
+    """What unconditional sampling draws from once training is done."""
+
+    kind: Literal["model", "flow"] = "model"  # the model's own prior, or a flow fitted to the aggregate posterior
+    layers: Annotated[int, Field(ge=1, le=32)] = 6
+    hidden: Annotated[int, Field(ge=8)] = 128
+    steps: Annotated[int, Field(ge=1)] = 2000
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+
+
+class ModelConfig(Section):
+    """Keys that every model has."""
+
+    type: str
+    image_size: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = (64, 32)  # (height, width)
+    cond_dim: Annotated[int, Field(ge=0)] | None = None  # derived from data.condition_columns; stated = checked
+    cond_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    beta: Annotated[float, Field(ge=0)] = 1.0
+    reconstruction: ReconstructionConfig = ReconstructionConfig()
+
+
+class Masking(StrEnum):
+    """Which components a masked training design keeps."""
+
+    SUBSET = "subset"  # a uniform non-empty proper subset
+    SINGLE = "single"  # exactly one: the plan's
+
+
+class StageConfig(Section):
+    """One stage of training: one set of trained parameters, one optimizer, one schedule."""
+
+    epochs: Annotated[int, Field(ge=1)] = 100
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    lr: Annotated[float, Field(gt=0)] = 2e-4
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    grad_clip: Annotated[float, Field(gt=0)] = 1.0
+    scheduler: Literal["constant", "cosine", "plateau", "ReduceLROnPlateau"] = "constant"
+    patience: Annotated[int, Field(ge=1)] = 10  # evaluations without progress before `plateau` lowers the rate
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    warmup_steps: Annotated[int, Field(ge=0)] = 0  # linear learning-rate warm-up
+    masking: Masking = Masking.SUBSET
+    max_mask_prob: Annotated[float, Field(ge=0, le=1)] = 0.0
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0  # of masking
+    beta_warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
+    eval_every: Annotated[int, Field(ge=1)] = 1  # epochs between evaluations on the test split
+    early_stop: Annotated[int, Field(ge=1)] | None = None  # evaluations without progress before stopping
+    budget_s: Annotated[float, Field(gt=0)] | None = None  # wall-clock limit; schedules follow it
+
+
+class RunSettings(Section):
+    """What holds for all stages of a run."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on CUDA, float32 on the CPU
+
+
+class TrainingConfig(StageConfig, RunSettings):
+    """Training in one stage."""
+
+    @property
+    def stages(self) -> tuple[StageConfig, ...]:
+        return (self,)
+
+
+class PathsConfig(Section):
+    """Where things go, relative to the working folder."""
+
+    output_dir: Path
+    samples_dir: Path
+
+
+class InpaintingConfig(Section):
+    num_posterior_samples: Annotated[int, Field(ge=1)] = 10
+
+
+class CrossModalConfig(Section):
+    source_component: int | str = 0
+    target_component: int | str = 1
+
+
+class SamplingConfig(Section):
+    """Defaults of `epure sample`; every one has a flag."""
+
+    num_samples: Annotated[int, Field(ge=1)] = 100
+    batch_sz: Annotated[int, Field(ge=1)] = 16
+    mode: Mode = Mode.CONDITIONAL
+    crisp: bool = False  # write black-and-white parts (the likeliest component of each pixel) instead of grey means
+    inpainting: InpaintingConfig = InpaintingConfig()
+    cross_modal: CrossModalConfig = CrossModalConfig()
+
+
+class RunConfig(Section):
+    """A whole YAML file. Rooms narrow `model` (and `training`)."""
+
+    model: ModelConfig
+    data: DataConfig
+    training: TrainingConfig
+    paths: PathsConfig
+    sampling: SamplingConfig = SamplingConfig()
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> RunConfig:
+        stated, derived = self.model.cond_dim, len(self.data.condition_columns)
+        if stated is not None and stated != derived:
+            raise ValueError(
+                f"model.cond_dim is {stated}, but data.condition_columns names {derived} "
+                f"({', '.join(self.data.condition_columns)}); leave cond_dim out to have it derived"
+            )
+        weights = self.model.reconstruction.recon_weights
+        if weights is not None and len(weights) != len(self.data.component_dirs):
+            raise ValueError(
+                f"model.reconstruction.recon_weights has {len(weights)} values for "
+                f"{len(self.data.component_dirs)} components ({', '.join(self.data.component_dirs)})"
+            )
+        return self
