@@ -1,0 +1,69 @@
+"""The one `if`: which body runs an operation, the torch twin or the native extension.
+
+`EPURE_BACKEND=auto` (the default) takes the native body where it was built for the device, and the twin elsewhere;
+`reference` always takes the twin; `native` takes the native body or raises `NativeUnavailable`.
+"""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from epurecli.errors import NativeUnavailable, UsageError
+from epurecli.gmrf import reference
+
+VARIABLE = "EPURE_BACKEND"
+CHOICES = ("auto", "reference", "native")
+HINT = "build it with `EPURE_NATIVE=cpu pip install .` (needs a C++ compiler), or set EPURE_BACKEND=auto"
+
+try:
+    from epurecli.gmrf import _native as native
+
+    MISSING: str | None = None
+except ImportError as error:  # not swallowed: `active` tells it, and EPURE_BACKEND=native raises it
+    native = None
+    MISSING = str(error)
+
+
+def requested() -> str:
+    """The value of EPURE_BACKEND.
+
+    Raises:
+        UsageError: a value that is none of auto, reference, native.
+    """
+    value = os.environ.get(VARIABLE, "auto")
+    if value not in CHOICES:
+        raise UsageError(f"{VARIABLE}={value}: expected one of {', '.join(CHOICES)}")
+    return value
+
+
+def active(device: str = "cpu") -> tuple[str, str]:
+    """Name ("native" or "reference") and reason of the body that serves `device`, for `epure doctor`.
+
+    Raises:
+        NativeUnavailable: EPURE_BACKEND=native, and there is none for this device.
+    """
+    choice = requested()
+    if choice == "reference":
+        return "reference", f"{VARIABLE}=reference"
+    if native is not None and device in native.DEVICES:
+        return "native", native.describe()
+    why = f"the extension is not built ({MISSING})" if native is None else f"the extension is built without {device}"
+    if choice == "native":
+        raise NativeUnavailable(f"{VARIABLE}=native: {why}", hint=HINT)
+    return "reference", why
+
+
+def body(like: Tensor) -> ModuleType:
+    """The module whose functions serve tensors like this one: `reference` or `_native`."""
+    return native if active(like.device.type)[0] == "native" else reference
+
+
+def body_without_backward(*inputs: Tensor | None) -> ModuleType:
+    """Like `body`, for operations whose native form has no backward: the twin where a gradient is wanted."""
+    if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs):
+        return reference
+    return body(next(x for x in inputs if x is not None))

@@ -1,0 +1,157 @@
+"""The torch twin: every operation of `gmrf` in plain differentiable torch, for any device; the native yardstick."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+DELTA = 1e-8  # the plan's guard against a row without coupling
+
+
+def lower_blocks(coupling: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """Unpack the coupling into a strictly block-lower matrix, zero on and above the diagonal blocks. -> (B, N, N)"""
+    rows, total = len(coupling), sum(sizes)
+    strips, offset, start = [], 0, 0
+    for size in sizes:
+        strip = coupling[:, offset : offset + size * start].view(rows, size, start)
+        strips.append(pad(strip, (0, total - start)))
+        offset += size * start
+        start += size
+    return torch.cat(strips, dim=1)
+
+
+def assemble(variance: Tensor, coupling: Tensor, sizes: tuple[int, ...], shrink: float) -> Tensor:
+    """-> covariance (B, N, N)"""
+    low = lower_blocks(coupling, sizes)
+    size = low.abs()
+    total = size.sum(2) + size.sum(1)  # (B, N)
+    # sqrt apart, so that 1e-6 / 1e38 does not fall below the smallest float
+    root = ((shrink * variance).sqrt() / (total + DELTA).sqrt()).clamp(max=1.0)
+    low = (low * root.unsqueeze(2)) * root.unsqueeze(1)
+    return low + low.mT + torch.diag_embed(variance)
+
+
+def elbo(
+    mean: Tensor,
+    variance: Tensor,
+    coupling: Tensor,
+    noise: Tensor,
+    prior_mean: Tensor,
+    prior_tril: Tensor,
+    sizes: tuple[int, ...],
+    shrink: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """-> sample (B, N), kl (B,), failed (B,) int32, nonzero where the Cholesky failed"""
+    covariance = assemble(variance, coupling, sizes, shrink)
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    sample = mean + (factor @ noise.unsqueeze(2)).squeeze(2)
+    return sample, kl(mean, factor, prior_mean, prior_tril), failed
+
+
+def kl(mean: Tensor, scale_tril: Tensor, prior_mean: Tensor, prior_tril: Tensor) -> Tensor:
+    """-> KL(N(mean, scale_tril scale_tril^T) || prior) (B,)"""
+    inverse = inverse_tril(prior_tril)
+    trace = (inverse @ scale_tril).square().sum((1, 2))
+    distance = ((mean - prior_mean) @ inverse.mT).square().sum(1)
+    log_ratio = log_diagonal(prior_tril) - log_diagonal(scale_tril)
+    return 0.5 * (trace + distance - mean.shape[1]) + log_ratio
+
+
+def log_diagonal(scale_tril: Tensor) -> Tensor:
+    """Half the log determinant of scale_tril scale_tril^T."""
+    return scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+
+def inverse_tril(scale_tril: Tensor) -> Tensor:
+    """Inverse of a lower triangular matrix."""
+    eye = torch.eye(scale_tril.shape[-1], dtype=scale_tril.dtype, device=scale_tril.device)
+    return torch.linalg.solve_triangular(scale_tril, eye, upper=False)
+
+
+def condition(
+    mean: Tensor, covariance: Tensor, observed: Tensor, seen: Tensor, noise: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    """Condition each row on its own subset: one batched Cholesky with the observed entries first.
+
+    In that order chol(covariance) = [[L_oo, 0], [L_mo, L_mm]], and L_mm is the factor of the conditional covariance.
+
+    Args:
+        mean, observed, noise: (B, N). covariance: (B, N, N). seen: (B, N) bool.
+
+    Returns:
+        mean (B, N), sample (B, N) or None, scale_tril (B, N, N) with zero rows and columns where observed, failed (B,)
+    """
+    order = torch.argsort(~seen, dim=1, stable=True)  # (B, N)
+    back = torch.argsort(order, dim=1)
+    there, first = seen.gather(1, order), _permute(covariance, order)
+    factor, failed = torch.linalg.cholesky_ex(first)
+    given = torch.where(seen, observed - mean, 0).gather(1, order)
+    white = torch.linalg.solve_triangular(factor, given.unsqueeze(2), upper=False)
+    shift = (factor @ torch.where(there.unsqueeze(2), white, 0)).squeeze(2).gather(1, back)
+    centre = torch.where(seen, observed, mean + shift)
+    tril = _permute(torch.where(there.unsqueeze(1) | there.unsqueeze(2), 0, factor), back)
+    sample = None if noise is None else centre + (tril @ noise.unsqueeze(2)).squeeze(2)
+    return centre, sample, tril, failed
+
+
+def _permute(matrix: Tensor, order: Tensor) -> Tensor:
+    """matrix[b, order[b], :][:, order[b]] for every b."""
+    size = order.shape[1]
+    matrix = matrix.gather(1, order.unsqueeze(2).expand(-1, -1, size))
+    return matrix.gather(2, order.unsqueeze(1).expand(-1, size, -1))
+
+
+def condition_shared(
+    prior_mean: Tensor,
+    gain: Tensor,
+    tril: Tensor,
+    observed: Tensor,
+    index: Tensor,
+    seen: Tensor,
+    noise: Tensor | None,
+) -> tuple[Tensor, Tensor | None]:
+    """Affine conditionals under a shared prior: rows grouped by their mask.
+
+    Args:
+        gain, tril: (M, N, N) one per distinct mask. index: (B,) which of them. seen: (B, N) bool.
+
+    Returns:
+        mean (B, N), sample (B, N) or None
+    """
+    given = torch.where(seen, observed - prior_mean, 0)
+    order = torch.argsort(index)
+    counts = torch.bincount(index, minlength=len(gain)).tolist()
+    shift = torch.cat([rows @ g.mT for rows, g in zip(given[order].split(counts), gain, strict=True)])
+    back = torch.argsort(order)
+    mean = torch.where(seen, observed, prior_mean + shift[back])
+    if noise is None:
+        return mean, None
+    spread = torch.cat([rows @ t.mT for rows, t in zip(noise[order].split(counts), tril, strict=True)])
+    return mean, mean + spread[back]
+
+
+def evidence(
+    prior_mean: Tensor, prior_tril: Tensor, centre: Tensor, precision: Tensor, noise: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    """Multiply the prior with diagonal Gaussian evidence (precision 0 = none), whitened: z = m_p + L_p u.
+
+    There the precision I + L_p^T E L_p has no eigenvalue below 1: its Cholesky factor always exists. Taken in reversed
+    order, that factor's inverse transpose is lower triangular, and so is the posterior's scale_tril.
+
+    Returns:
+        mean (B, N), sample (B, N) or None, kl to the prior (B,), scale_tril (B, N, N)
+    """
+    size = prior_mean.shape[0]
+    eye = torch.eye(size, dtype=prior_tril.dtype, device=prior_tril.device)
+    white = eye + prior_tril.mT @ (precision.unsqueeze(2) * prior_tril)  # (B, N, N)
+    factor = torch.linalg.cholesky(white.flip(1, 2))
+    inverse = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False)
+    root = inverse.mT.flip(1, 2)  # lower triangular, root root^T = white^-1
+    pull = (precision * (centre - prior_mean)) @ prior_tril  # (B, N)
+    shift = (root @ (root.mT @ pull.unsqueeze(2))).squeeze(2)
+    divergence = 0.5 * (root.square().sum((1, 2)) + shift.square().sum(1) - size) + log_diagonal(factor)
+    mean = prior_mean + shift @ prior_tril.mT
+    tril = prior_tril @ root
+    sample = None if noise is None else mean + (tril @ noise.unsqueeze(2)).squeeze(2)
+    return mean, sample, divergence, tril
