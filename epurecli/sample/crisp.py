@@ -1,0 +1,30 @@
+"""From soft images to parts that cannot overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def crisp(images: np.ndarray) -> np.ndarray:
+    """Give each pixel to its likeliest owner: one component or the background.
+
+    With p_c the pixel's value in component c,
+
+        p_0 = max(0, 1 - sum_c p_c)        (the background)
+        owner = argmax(p_0, p_1, ..., p_C) (a tie goes to the background, then to the first component)
+        out_c = 1 if owner = c else 0
+
+    so that at most one component is 1 at any pixel.
+
+    Args:
+        images: (..., C, H, W) floats in [0, 1].
+
+    Returns:
+        (..., C, H, W) zeros and ones, of the dtype given.
+    """
+    if images.ndim < 3:
+        raise ValueError(f"images: expected (..., C, H, W), got {images.shape}")
+    background = np.clip(1 - images.sum(axis=-3, keepdims=True), 0, None)  # (..., 1, H, W)
+    owner = np.concatenate([background, images], axis=-3).argmax(axis=-3)  # (..., H, W), 0 = background
+    component = np.arange(1, images.shape[-3] + 1)[:, None, None]  # (C, 1, 1)
+    return (owner[..., None, :, :] == component).astype(images.dtype)

@@ -1,0 +1,74 @@
+"""Pictures of a design: mirrored, overlaid in colour, as heat."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+
+SPREAD_FULL_SCALE = 0.5  # the largest standard deviation that values in [0, 1] can have
+
+Colour = tuple[int, int, int]
+
+# Okabe and Ito's palette for all kinds of colour vision, pale yellow last; then the same with half white, then again.
+OKABE_ITO = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (0, 114, 178), (213, 94, 0), (240, 228, 66))
+HEAT = ((255, 255, 255), (254, 217, 118), (240, 110, 40), (160, 10, 40), (50, 0, 30))  # evenly spaced stops
+
+
+class Side(StrEnum):
+    """Which edge of the images is the centre plane that the section is mirrored at."""
+
+    RIGHT = "right"
+    LEFT = "left"
+    TOP = "top"
+    BOTTOM = "bottom"
+    NONE = "none"
+
+
+def colour(component: int) -> Colour:
+    """The colour of the component with this index."""
+    red, green, blue = OKABE_ITO[component % len(OKABE_ITO)]
+    if component // len(OKABE_ITO) % 2 == 0:
+        return red, green, blue
+    return (red + 255) // 2, (green + 255) // 2, (blue + 255) // 2
+
+
+def mirrored(planes: np.ndarray, side: Side) -> np.ndarray:
+    """(..., H, W) half sections as full sections."""
+    match side:
+        case Side.RIGHT:
+            return np.concatenate([planes, planes[..., ::-1]], axis=-1)
+        case Side.LEFT:
+            return np.concatenate([planes[..., ::-1], planes], axis=-1)
+        case Side.BOTTOM:
+            return np.concatenate([planes, planes[..., ::-1, :]], axis=-2)
+        case Side.TOP:
+            return np.concatenate([planes[..., ::-1, :], planes], axis=-2)
+        case Side.NONE:
+            return planes
+
+
+def overlay(image: np.ndarray) -> np.ndarray:
+    """All components in one picture, as inks on white paper.
+
+    rgb = 255 prod_c (1 - x_c (1 - colour_c / 255)), x_c = image_c / 255: a lone component has its colour, an overlap is darker
+    than either, a gap is white.
+
+    Args:
+        image: (C, H, W) uint8.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    paper = np.ones((*image.shape[1:], 3))
+    for c, plane in enumerate(image):
+        paper *= 1 - plane[:, :, None] / 255 * (1 - np.array(colour(c)) / 255)
+    return np.rint(paper * 255).astype(np.uint8)
+
+
+def heat(spread: np.ndarray) -> np.ndarray:
+    """(C, H, W) standard deviations as (H, W, 3) uint8: the largest of the components, 0 white to 0.5 dark."""
+    level = np.clip(spread.max(axis=0) / SPREAD_FULL_SCALE, 0, 1) * (len(HEAT) - 1)
+    stops = np.array(HEAT, dtype=float)
+    channels = [np.interp(level, np.arange(len(HEAT)), stops[:, k]) for k in range(3)]
+    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)

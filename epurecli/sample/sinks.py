@@ -1,0 +1,137 @@
+"""Where pixels go: folders of PNGs or sharded .npz files. Both write in the background, one block ahead of the caller.
+
+Threads, not processes: zlib releases the interpreter's lock, nothing has to be pickled, and Windows is served alike.
+Measured on two cores with 64 x 32 images in five components: 1,000 designs/s by Pillow on one thread, 1,800 by `grey_png` on
+one thread, 3,000 on two, 2,800 on four, 3,300 in two processes (start-up not counted).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from epurecli.errors import UsageError
+from epurecli.sample.png import grey_png
+from epurecli.sample.staging import writing
+
+MAX_THREADS = 4  # beyond that they wait for the interpreter's lock
+
+
+class Background:
+    """A few threads with a bounded amount of work in flight."""
+
+    def __init__(self, workers: int | None) -> None:
+        self.workers = workers or min(MAX_THREADS, os.cpu_count() or 1)
+        self._pool = ThreadPoolExecutor(self.workers)
+        self._pending: list[Future[None]] = []
+
+    def submit(self, task: Callable[..., None], *args: object) -> None:
+        self._pending.append(self._pool.submit(task, *args))
+
+    def wait(self) -> None:
+        """Return when all is done; raises what a task raised."""
+        pending, self._pending = self._pending, []
+        for future in pending:
+            future.result()
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+class PngSink:
+    """`<folder>/[uncertainty/|draws/<k>/]<component>/<name>_<component>.png`, 8-bit grey."""
+
+    def __init__(self, folder: Path, components: Sequence[str], background: Background) -> None:
+        self._folder, self._components, self._background = folder, components, background
+        self._made: set[Path] = set()
+
+    def add(self, names: Sequence[str], pixels: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> None:
+        """Write one block: uint8 `images`, perhaps `uncertainty` (B, C, H, W) and `draws` (B, S, C, H, W)."""
+        folders = [(self._folder, pixels["images"])]
+        if "uncertainty" in pixels:
+            folders.append((self._folder / "uncertainty", pixels["uncertainty"]))
+        if "draws" in pixels:
+            draws = pixels["draws"].swapaxes(0, 1)  # (S, B, C, H, W)
+            folders += [(self._folder / "draws" / str(k), draw) for k, draw in enumerate(draws)]
+        jobs = []
+        for folder, block in folders:
+            for c, component in enumerate(self._components):
+                self._make(folder / component)
+                jobs += [
+                    (folder / component / f"{name}_{component}.png", image)
+                    for name, image in zip(names, block[:, c], strict=True)
+                ]
+        self._background.wait()
+        for part in range(self._background.workers):
+            self._background.submit(_write_pngs, jobs[part :: self._background.workers])
+
+    def finish(self) -> None:
+        self._background.wait()
+
+    def _make(self, folder: Path) -> None:
+        if folder not in self._made:
+            with writing(folder):
+                folder.mkdir(parents=True)
+            self._made.add(folder)
+
+
+class NpzSink:
+    """`samples_00000.npz`, ...: `size` designs each: a million designs are a thousand files, and memory stays flat.
+
+    Arrays of a shard: names (N,), components (C,), columns (D,), images (N, C, H, W) uint8, observed (N, C) bool,
+    conditions (N, D) float64 (NaN = not given); where there are any, uncertainty (N, C, H, W), draws (N, S, C, H, W) uint8.
+    """
+
+    def __init__(self, folder: Path, fixed: dict[str, np.ndarray], background: Background, size: int = 1024) -> None:
+        self._folder, self._fixed, self._background, self._size = folder, fixed, background, size
+        self._rows: list[dict[str, np.ndarray]] = []
+        self._held = 0
+        self._shards = 0
+
+    def add(self, names: Sequence[str], pixels: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> None:
+        """Collect one block; a full shard goes out. Shards do not depend on the size of the blocks."""
+        block = {"names": np.array(names, dtype=np.str_), **pixels, **labels}
+        if self._rows and self._rows[0].keys() != block.keys():
+            raise ValueError(f"blocks of one run must hold the same arrays: {list(self._rows[0])}, then {list(block)}")
+        start = 0
+        while start < len(names):
+            stop = min(len(names), start + self._size - self._held)
+            self._rows.append({key: value[start:stop] for key, value in block.items()})
+            self._held += stop - start
+            start = stop
+            if self._held == self._size:
+                self._flush()
+
+    def finish(self) -> None:
+        if self._held:
+            self._flush()
+        self._background.wait()
+
+    def _flush(self) -> None:
+        arrays = {key: np.concatenate([row[key] for row in self._rows]) for key in self._rows[0]}
+        path = self._folder / f"samples_{self._shards:05d}.npz"
+        self._rows, self._held, self._shards = [], 0, self._shards + 1
+        self._background.wait()
+        self._background.submit(_write_npz, path, {**self._fixed, **arrays})
+
+
+def _write_pngs(jobs: Sequence[tuple[Path, np.ndarray]]) -> None:
+    for path, image in jobs:
+        data = grey_png(image)
+        with writing(path):
+            try:
+                with path.open("xb") as file:
+                    file.write(data)
+            except FileExistsError:
+                raise UsageError(
+                    f"two designs would be written to the same file {path.name}", "give every design its own name"
+                ) from None
+
+
+def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with writing(path):
+        np.savez_compressed(path, **arrays)

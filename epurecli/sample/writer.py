@@ -1,0 +1,243 @@
+"""Writes what was sampled: images, the manifest, the contact sheet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+
+from epurecli.errors import NumericalError, UsageError
+from epurecli.sample.pictures import SPREAD_FULL_SCALE, Side
+from epurecli.sample.sheet import Tile, contact_sheet
+from epurecli.sample.sinks import Background, NpzSink, PngSink
+from epurecli.sample.staging import MANIFEST, SHEET, Staging, writing
+
+_LEADING = ("model", "mode", "seed")  # provenance that stands before the conditions in the manifest
+_RESERVED = ("uncertainty", "draws")  # folder names that no component may have
+_FORBIDDEN = frozenset('/\\:*?"<>|')  # not allowed in file names on one system or another
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One block of results, as numpy arrays."""
+
+    names: Sequence[str]  # (B,) file prefixes: sample_00000, or the input design's prefix
+    images: np.ndarray  # (B, C, H, W) in [0, 1]; for inpainting the mean of the draws
+    mask: np.ndarray | None = None  # (B, C) bool, True = observed
+    observed: np.ndarray | None = None  # (B, C, H, W) uint8: where the mask is True these bytes are written as they are
+    spread: np.ndarray | None = None  # (B, C, H, W) standard deviation of the draws, per pixel
+    draws: np.ndarray | None = None  # (B, S, C, H, W) in [0, 1]; written as well
+    truth: np.ndarray | None = None  # (B, C, H, W) uint8; shown on the contact sheet
+    conditions: np.ndarray | None = None  # (B, D) raw units; NaN = not given
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class SampleWriter:
+    """Writes blocks of designs into a folder that appears, complete, when the `with` block ends without an exception.
+
+    Format "png": `<component>/<name>_<component>.png`, `uncertainty/<component>/...` (standard deviation, 0..0.5 as 0..255),
+    `draws/<k>/<component>/...`. Format "npz": `samples_00000.npz`, ... (see `NpzSink`). With both come `manifest.csv`, one
+    row per design, and `contact_sheet.png` of the first designs. Images are 8-bit: round(255 x).
+
+    Args:
+        out: the folder to appear; it may exist if it is empty.
+        components: their names, in the order of the images' axis.
+        columns: the conditions' names.
+        format: a PNG per component and design, or a few large files.
+        overwrite: replace an earlier result.
+        provenance: model, mode, seed, checkpoint, ...: each is a column of the manifest, the same in every row.
+        workers: writing threads (default: one a core, at most 4).
+        sheet_rows: designs on the contact sheet; half as many where truth or uncertainty stand beside them.
+        mirror: the edge of the images that is the centre plane.
+
+    Raises:
+        UsageError: `out` is in use (nothing is written), a name cannot be a file name, or two designs have the same name.
+        EpureError: the disk is full or the folder not writable.
+        NumericalError: an image that is not finite.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        components: Sequence[str],
+        columns: Sequence[str],
+        *,
+        format: Literal["png", "npz"] = "png",
+        overwrite: bool = False,
+        provenance: dict[str, str],
+        workers: int | None = None,
+        sheet_rows: int = 24,
+        mirror: Side = Side.RIGHT,
+    ) -> None:
+        self._components, self._columns = tuple(components), tuple(columns)
+        self._before = {key: str(provenance[key]) for key in _LEADING if key in provenance}
+        self._after = {key: str(value) for key, value in provenance.items() if key not in _LEADING}
+        self._header = ("name", *self._before, *self._columns, "observed", *self._after)
+        twice = sorted({key for key in self._header if self._header.count(key) > 1})
+        if twice:
+            raise UsageError(
+                f"condition {twice[0]!r} has the name of another column of {MANIFEST}", "rename the condition"
+            )
+        for component in self._components:
+            _check_name(component, "component")
+            if component.lower() in _RESERVED:
+                raise UsageError(f"a component cannot be called {component!r}: results have a folder of that name")
+        self._format, self._workers = format, workers
+        self._sheet_rows, self._mirror = sheet_rows, mirror
+        self._staging = Staging(out, overwrite=overwrite)
+        self._tiles: list[Tile] = []
+        self.count = 0  # designs written so far
+
+    def __enter__(self) -> Self:
+        folder = self._staging.open()
+        self._background = Background(self._workers)
+        if self._format == "png":
+            self._sink: PngSink | NpzSink = PngSink(folder, self._components, self._background)
+        else:
+            fixed = {
+                "components": np.array(self._components, dtype=np.str_),
+                "columns": np.array(self._columns, dtype=np.str_),
+            }
+            self._sink = NpzSink(folder, fixed, self._background)
+        self._manifest = (folder / MANIFEST).open("w", encoding="utf-8", newline="")
+        self._rows = csv.writer(self._manifest, lineterminator="\n")
+        self._rows.writerow(self._header)
+        return self
+
+    def write(self, drawn: Drawn) -> None:
+        """Take one block. Returns as soon as it is converted to bytes; the arrays may be changed afterwards."""
+        _check_shapes(drawn, len(self._components), len(self._columns))
+        for name in drawn.names:
+            _check_name(name, "design")
+        pixels = _to_bytes(drawn, self._components)
+        mask = np.zeros(pixels["images"].shape[:2], dtype=bool) if drawn.mask is None else np.array(drawn.mask)
+        if drawn.conditions is None:
+            conditions = np.full((len(drawn), len(self._columns)), np.nan)
+        else:
+            conditions = np.array(drawn.conditions, dtype=np.float64)
+        self._sink.add(drawn.names, pixels, {"observed": mask, "conditions": conditions})
+        with writing(self._staging.folder / MANIFEST):
+            for name, given, values in zip(drawn.names, mask, conditions, strict=True):
+                cells = ["" if np.isnan(value) else number(value) for value in values]
+                seen = "+".join(c for c, g in zip(self._components, given, strict=True) if g)
+                self._rows.writerow([name, *self._before.values(), *cells, seen, *self._after.values()])
+        alone = drawn.truth is None and drawn.spread is None
+        room = self._sheet_rows if alone else -(-self._sheet_rows // 2)
+        for b in range(min(len(drawn), room - len(self._tiles))):
+            self._tiles.append(self._tile(drawn, pixels["images"][b].copy(), mask[b], conditions[b], b))
+        self.count += len(drawn)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._sink.finish()
+                self._draw_sheet()
+            with writing(self._staging.folder / MANIFEST):
+                self._manifest.close()
+        except BaseException:
+            kind = BaseException
+            raise
+        finally:
+            self._background.close()
+            if kind is not None:
+                self._manifest.close()
+                self._staging.discard()
+        if kind is None:
+            self._staging.commit()
+
+    def _draw_sheet(self) -> None:
+        if not self._tiles:
+            return
+        made_by = [self._before.get("model", ""), self._before.get("mode", "")]
+        seed = self._before.get("seed")
+        made_by += [f"seed {seed}"] if seed is not None else []
+        made_by += [f"{len(self._tiles):,} of {self.count:,} designs" if self.count > len(self._tiles) else ""]
+        title = " - ".join(part for part in made_by if part)
+        sheet = contact_sheet(self._tiles, self._components, title=title, mirror=self._mirror)
+        path = self._staging.folder / SHEET
+        with writing(path):
+            sheet.save(path)
+
+    def _tile(self, drawn: Drawn, image: np.ndarray, mask: np.ndarray, conditions: np.ndarray, b: int) -> Tile:
+        values = zip(self._columns, conditions, strict=True)
+        return Tile(
+            name=drawn.names[b],
+            image=image,
+            observed=mask,
+            truth=None if drawn.truth is None else np.array(drawn.truth[b]),
+            spread=None if drawn.spread is None else np.array(drawn.spread[b]),
+            caption=tuple(f"{column} {value:.5g}" for column, value in values if not np.isnan(value)),
+        )
+
+
+def number(value: float) -> str:
+    """The shortest text that reads back as the same number; whole numbers without a point."""
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def _check_name(name: str, what: str) -> None:
+    if not name or not name.isprintable() or not _FORBIDDEN.isdisjoint(name):
+        raise UsageError(
+            f"{what} name {name!r} cannot be part of a file name",
+            f"use none of {' '.join(sorted(_FORBIDDEN))} and no line breaks",
+        )
+
+
+def _check_shapes(drawn: Drawn, components: int, columns: int) -> None:
+    batch = len(drawn)
+    shape = (batch, components, *drawn.images.shape[-2:])
+    if (drawn.mask is None) != (drawn.observed is None):
+        raise ValueError("give mask and observed together")
+    for name, expected, value in (
+        ("images", shape, drawn.images),
+        ("mask", shape[:2], drawn.mask),
+        ("observed", shape, drawn.observed),
+        ("spread", shape, drawn.spread),
+        ("truth", shape, drawn.truth),
+        ("conditions", (batch, columns), drawn.conditions),
+    ):
+        if value is not None and value.shape != expected:
+            raise ValueError(f"{name}: expected {expected}, got {value.shape}")
+    if drawn.draws is not None and (drawn.draws.ndim != 5 or drawn.draws[:, 0].shape != shape):
+        raise ValueError(f"draws: expected (B, S, C, H, W) with images {shape}, got {drawn.draws.shape}")
+    for name, value in (("observed", drawn.observed), ("truth", drawn.truth)):
+        if value is not None and value.dtype != np.uint8:
+            raise ValueError(f"{name}: expected uint8, got {value.dtype}")
+
+
+def _to_bytes(drawn: Drawn, components: Sequence[str]) -> dict[str, np.ndarray]:
+    """The block as uint8 planes, observed components byte for byte as they came."""
+    pixels = {"images": _bytes(drawn.images, drawn, components, "image")}
+    if drawn.spread is not None:
+        pixels["uncertainty"] = _bytes(drawn.spread / SPREAD_FULL_SCALE, drawn, components, "uncertainty")
+    if drawn.draws is not None:
+        pixels["draws"] = np.stack(
+            [_bytes(draw, drawn, components, "draw") for draw in drawn.draws.swapaxes(0, 1)], axis=1
+        )  # (B, S, C, H, W)
+    if drawn.mask is not None:
+        seen = drawn.mask[:, :, None, None]  # (B, C, 1, 1)
+        pixels["images"] = np.where(seen, drawn.observed, pixels["images"])
+        if "draws" in pixels:
+            pixels["draws"] = np.where(seen[:, None], drawn.observed[:, None], pixels["draws"])
+    return pixels
+
+
+def _bytes(values: np.ndarray, drawn: Drawn, components: Sequence[str], what: str) -> np.ndarray:
+    """(B, C, H, W) floats in [0, 1] as uint8."""
+    finite = np.isfinite(values).all(axis=(-2, -1))  # (B, C)
+    if not finite.all():
+        b, c = np.argwhere(~finite)[0]
+        raise NumericalError(
+            f"the {what} of {drawn.names[b]}, component {components[c]}, has values that are not finite",
+            "the checkpoint is probably of a training that diverged: try --which best, or another run",
+        )
+    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
