@@ -51,8 +51,8 @@ def mirrored(planes: np.ndarray, side: Side) -> np.ndarray:
 def overlay(image: np.ndarray) -> np.ndarray:
     """All components in one picture, as inks on white paper.
 
-    rgb = 255 prod_c (1 - x_c (1 - colour_c / 255)), x_c = image_c / 255: a lone component has its colour, an overlap is darker
-    than either, a gap is white.
+    rgb = 255 prod_c (1 - x_c (1 - colour_c / 255)) with x_c = image_c / 255: a lone component has its colour, an
+    overlap is darker than either, a gap is white.
 
     Args:
         image: (C, H, W) uint8.

@@ -11,8 +11,8 @@ import numpy as np
 def grey_png(image: np.ndarray) -> bytes:
     """One 8-bit grey image as the bytes of a PNG file.
 
-    Written out here because for a 64 x 32 image most of Pillow's time is set-up: this is three times as fast, in files of
-    the same size, and zlib lets other threads run meanwhile.
+    Written out here because for a 64 x 32 image most of Pillow's time is set-up: this is three times as fast, in files
+    of the same size, and zlib lets other threads run meanwhile.
 
     Args:
         image: (H, W) uint8.

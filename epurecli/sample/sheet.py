@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from epurecli.sample.pictures import SPREAD_FULL_SCALE, Colour, Side, colour, heat, mirrored, overlay
 
 PANEL = 256  # pixels of a section's longer side: 64 rows are enlarged 4 times
-SHEET_WIDTH = 2100  # pixels to aim at
+SHEET_WIDTH = 2200  # pixels to aim at
 LEAST_WIDTH = 640  # room for the title
 MARGIN, GAP, FRAME = 24, 8, 3
 TEXT, SMALL, TITLE = 15, 13, 22  # font sizes
@@ -39,8 +39,8 @@ def contact_sheet(
 ) -> Image.Image:
     """Draw the designs in a grid, with a legend on top.
 
-    Each design: the full section (the true one before it and the uncertainty behind it, where there are any), each component
-    alone as it was written, what was given marked by a frame and in words, its name and conditions.
+    Each design: the full section (the true one before it and the uncertainty behind it, where there are any), each
+    component alone as it was written, what was given marked by a frame and in words, its name and conditions.
     """
     if not tiles:
         raise ValueError("tiles: expected at least one design")
@@ -87,9 +87,9 @@ def _cell(tile: Tile, components: Sequence[str], mirror: Side) -> Image.Image:
 
 
 def _singles(tile: Tile, components: Sequence[str]) -> Image.Image:
-    """Each component alone, in two lines that are together as high as a panel, or in three where there are many."""
+    """Each component alone, at half a panel's scale in two lines, or smaller in three where there are many."""
     lines = 2 if len(components) <= FEW else 3
-    pictures = [_scaled(255 - plane, PANEL // lines - SMALL - 5 - 2 * FRAME) for plane in tile.image]
+    pictures = [_scaled(255 - plane, PANEL // lines) for plane in tile.image]
     across = -(-len(components) // lines)
     longest = max(int(_font(SMALL).getlength(name)) for name in components) + SMALL
     step = max(pictures[0].width + 2 * FRAME, min(longest, LABEL)) + GAP

@@ -1,8 +1,8 @@
 """Where pixels go: folders of PNGs or sharded .npz files. Both write in the background, one block ahead of the caller.
 
 Threads, not processes: zlib releases the interpreter's lock, nothing has to be pickled, and Windows is served alike.
-Measured on two cores with 64 x 32 images in five components: 1,000 designs/s by Pillow on one thread, 1,800 by `grey_png` on
-one thread, 3,000 on two, 2,800 on four, 3,300 in two processes (start-up not counted).
+Measured on two cores with 64 x 32 images in five components: 1,000 designs/s by Pillow on one thread; `grey_png` 1,800
+on one thread, 3,000 on two, 2,800 on four, 3,300 in two processes (start-up not counted).
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class NpzSink:
     """`samples_00000.npz`, ...: `size` designs each: a million designs are a thousand files, and memory stays flat.
 
     Arrays of a shard: names (N,), components (C,), columns (D,), images (N, C, H, W) uint8, observed (N, C) bool,
-    conditions (N, D) float64 (NaN = not given); where there are any, uncertainty (N, C, H, W), draws (N, S, C, H, W) uint8.
+    conditions (N, D) float64 (NaN = not given); where there are any, uncertainty (N, C, H, W) and draws
+    (N, S, C, H, W) uint8.
     """
 
     def __init__(self, folder: Path, fixed: dict[str, np.ndarray], background: Background, size: int = 1024) -> None:

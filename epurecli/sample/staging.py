@@ -58,7 +58,7 @@ class Staging:
         return self.folder
 
     def commit(self) -> None:
-        """Let the result appear: in one step where `out` is new, else the manifest last, as the mark of completeness."""
+        """Let the result appear: in one step where `out` is new, else the manifest last, which marks it complete."""
         try:
             with writing(self.out):
                 if not self.out.exists():

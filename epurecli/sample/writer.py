@@ -42,9 +42,9 @@ class Drawn:
 class SampleWriter:
     """Writes blocks of designs into a folder that appears, complete, when the `with` block ends without an exception.
 
-    Format "png": `<component>/<name>_<component>.png`, `uncertainty/<component>/...` (standard deviation, 0..0.5 as 0..255),
-    `draws/<k>/<component>/...`. Format "npz": `samples_00000.npz`, ... (see `NpzSink`). With both come `manifest.csv`, one
-    row per design, and `contact_sheet.png` of the first designs. Images are 8-bit: round(255 x).
+    Format "png": `<component>/<name>_<component>.png`, `uncertainty/<component>/...` (standard deviation, 0..0.5 as
+    0..255), `draws/<k>/<component>/...`. Format "npz": `samples_00000.npz`, ... (see `NpzSink`). With both come
+    `manifest.csv`, one row per design, and `contact_sheet.png` of the first designs. Images are 8-bit: round(255 x).
 
     Args:
         out: the folder to appear; it may exist if it is empty.
@@ -58,7 +58,7 @@ class SampleWriter:
         mirror: the edge of the images that is the centre plane.
 
     Raises:
-        UsageError: `out` is in use (nothing is written), a name cannot be a file name, or two designs have the same name.
+        UsageError: `out` is in use (nothing is written), a name cannot be a file name, or two designs have the same.
         EpureError: the disk is full or the folder not writable.
         NumericalError: an image that is not finite.
     """
