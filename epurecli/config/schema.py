@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from epurecli.types import Mode
 
@@ -86,8 +86,10 @@ class LatentPriorConfig(Section):
     kind: Literal["model", "flow"] = "model"  # the model's own prior, or a flow fitted to the aggregate posterior
     layers: Annotated[int, Field(ge=1, le=32)] = 6
     hidden: Annotated[int, Field(ge=8)] = 128
-    steps: Annotated[int, Field(ge=1)] = 2000
+    epochs: Annotated[int, Field(ge=1)] = 30
+    batch_size: Annotated[int, Field(ge=1)] = 256
     lr: Annotated[float, Field(gt=0)] = 1e-3
+    budget_s: Annotated[float, Field(gt=0)] | None = None
 
 
 class ModelConfig(Section):
@@ -99,6 +101,22 @@ class ModelConfig(Section):
     cond_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     beta: Annotated[float, Field(ge=0)] = 1.0
     reconstruction: ReconstructionConfig = ReconstructionConfig()
+    latent_prior: LatentPriorConfig = LatentPriorConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, values: Any) -> Any:
+        """`latent_prior: flow` is short for `latent_prior: {kind: flow}`."""
+        if isinstance(values, dict) and isinstance(values.get("latent_prior"), str):
+            values = {**values, "latent_prior": {"kind": values["latent_prior"]}}
+        return values
+
+    @field_validator("image_size")
+    @classmethod
+    def _whole_eighths(cls, size: tuple[int, int]) -> tuple[int, int]:
+        if size[0] % 8 or size[1] % 8:
+            raise ValueError("height and width must be multiples of 8 (the networks halve them three times)")
+        return size
 
 
 class Masking(StrEnum):
@@ -132,7 +150,7 @@ class StageConfig(Section):
 
 
 class RunSettings(Section):
-    """What holds for all stages of a run."""
+    """What holds for all stages of a run. A room's training section adds its stages."""
 
     seed: Annotated[int, Field(ge=0)] = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on CUDA, float32 on the CPU
@@ -178,7 +196,7 @@ class RunConfig(Section):
 
     model: ModelConfig
     data: DataConfig
-    training: TrainingConfig
+    training: RunSettings
     paths: PathsConfig
     sampling: SamplingConfig = SamplingConfig()
 

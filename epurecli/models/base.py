@@ -1,0 +1,236 @@
+"""The contract between a model and the rest of the house: what is trained, how an image is drawn, what ONNX may see.
+
+The loop (`epurecli.train`), the sampler (`epurecli.sample`) and the exporter (`epurecli.export`) know these classes and no model.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from epurecli.config.schema import RunConfig, StageConfig
+from epurecli.errors import UnsupportedMode
+from epurecli.nn.belief import Belief
+from epurecli.nn.conditioning import ConditionEmbedding
+from epurecli.nn.flow import ConditionalFlow
+from epurecli.nn.likelihoods import likelihood_of
+from epurecli.nn.masking import draw_masks, mask_probability
+from epurecli.types import Batch, Clock, Losses, Mode, Query
+
+Loss = Callable[[Batch, Clock, torch.Generator], Losses]
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One optimizer's work: everything outside `trains` is frozen and in eval() while it runs."""
+
+    name: str
+    trains: tuple[nn.Module, ...]
+    loss: Loss
+    repeat: int = 1  # optimizer steps per batch
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        for module in self.trains:
+            yield from module.parameters()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A phase of training with its own schedule. A stage starts from the best weights of the one before."""
+
+    name: str
+    settings: StageConfig
+    objectives: tuple[Objective, ...]
+    validate: Loss  # in eval(), on unmasked test designs; `total` decides which epoch is best
+
+
+class GenerativeModel(nn.Module, ABC):
+    """Anything that draws designs."""
+
+    modes: ClassVar[frozenset[Mode]] = frozenset(Mode)
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.components = config.data.component_dirs
+        self.image_size = config.model.image_size
+        self.cond_dim = len(config.data.condition_columns)
+
+    @property
+    @abstractmethod
+    def noise_dim(self) -> int:
+        """Standard normal numbers that one draw of one design consumes."""
+
+    @abstractmethod
+    def stages(self) -> Sequence[Stage]:
+        """How it is trained, in order."""
+
+    @abstractmethod
+    def generate(self, query: Query, noise: Tensor) -> Tensor:  # (S, B, noise_dim) -> (S, B, C, H, W) in [0, 1]
+        """S draws for each design of the query; observed components come back as they were given.
+
+        All randomness is in `noise`, so the same noise gives the same designs on any backend.
+        """
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def require(self, mode: Mode) -> None:
+        """Raises: UnsupportedMode, naming the modes there are."""
+        if mode not in self.modes:
+            raise UnsupportedMode(
+                f"{self.config.model.type} has no mode {mode.value!r}",
+                hint=f"it can: {', '.join(sorted(m.value for m in self.modes))}",
+            )
+
+
+class LatentModel(GenerativeModel):
+    """A model with a latent z of size N: p(x, z) = p(z) p(x | z, condition), and q(z | any observed components).
+
+    A room writes `prior`, `infer`, `kl`, `maps` and `model_stages`; the ELBO and generating are written once, here.
+    `latent_size` must be readable before the room's networks exist (from the config).
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__(config)
+        model = config.model
+        self.beta = model.beta
+        self.conditioning = ConditionEmbedding(self.cond_dim, model.cond_dropout)
+        self.likelihood = likelihood_of(model.reconstruction.likelihood, len(self.components))
+        weights = model.reconstruction.recon_weights or [1.0] * len(self.components)
+        scale = 1.0
+        if model.reconstruction.reduction == "mean":  # the plan's mean over pixels instead of nats
+            scale = 1.0 / (self.image_size[0] * self.image_size[1])
+        self.register_buffer("recon_weights", scale * torch.tensor(weights), persistent=False)
+        flow = model.latent_prior
+        self.latent_prior = None  # or a flow in the whitened coordinates of prior(), fitted as a last stage
+        if flow.kind == "flow":
+            self.latent_prior = ConditionalFlow(self.latent_size, self.cond_dim, flow.layers, flow.hidden)
+
+    @property
+    @abstractmethod
+    def latent_size(self) -> int:
+        """N."""
+
+    @property
+    def noise_dim(self) -> int:
+        return self.latent_size
+
+    @abstractmethod
+    def prior(self) -> Belief:
+        """p(z), one row."""
+
+    @abstractmethod
+    def infer(self, observed: Tensor, mask: Tensor) -> Belief:  # (B, C, H, W), (B, C) -> over (B, N)
+        """q(z | observed components)."""
+
+    @abstractmethod
+    def kl(self, belief: Belief) -> Tensor:  # -> (B,)
+        """KL(belief || prior) in nats, summed over latents."""
+
+    @abstractmethod
+    def maps(self, z: Tensor, embedding: Tensor) -> Tensor:  # (B, N), (B, 256) -> (B, K, H, W)
+        """Raw decoder output, in the likelihood's terms."""
+
+    def decode(self, z: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # -> (B, C, H, W) in [0, 1]
+        """Latents and conditions (present = 0 where there is none) to images."""
+        return self.likelihood.image(self.maps(z, self.conditioning(condition, present)))
+
+    def condition_of(self, query: Query) -> tuple[Tensor, Tensor]:  # (B, D), (B, 1)
+        """The query's condition and whether it has one."""
+        device = self.device
+        if query.condition is None:
+            return torch.zeros(query.count, self.cond_dim, device=device), torch.zeros(query.count, 1, device=device)
+        return query.condition.to(device), torch.ones(query.count, 1, device=device)
+
+    @torch.no_grad()
+    def generate(self, query: Query, noise: Tensor) -> Tensor:
+        condition, present = self.condition_of(query)
+        if query.observed is None:
+            images = [self.decode(z, condition, present) for z in self._from_prior(noise, condition, present)]
+            return torch.stack(images)
+        belief = self.infer(query.observed, query.mask)
+        images = torch.stack([self.decode(belief.sample(n), condition, present) for n in noise])
+        return torch.where(query.mask[..., None, None], query.observed, images)
+
+    def _from_prior(self, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # (S, B, N) -> (S, B, N)
+        if self.latent_prior is not None:
+            noise = torch.stack([self.latent_prior(n, condition, present) for n in noise])
+        return self.prior().sample(noise)
+
+    # --- training -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def model_stages(self) -> Sequence[Stage]:
+        """The room's own stages."""
+
+    def stages(self) -> Sequence[Stage]:
+        """The room's stages and, where the config asks for a flow, the fit of the latent prior."""
+        if self.latent_prior is None:
+            return self.model_stages()
+        spec = self.config.model.latent_prior
+        settings = StageConfig(
+            epochs=spec.epochs, batch_size=spec.batch_size, lr=spec.lr, scheduler="cosine", budget_s=spec.budget_s
+        )
+        fit = Objective("flow", (self.latent_prior,), self.flow_loss)
+        return [*self.model_stages(), Stage("latent-prior", settings, (fit,), self.flow_loss)]
+
+    def masked_elbo(self, stage: StageConfig, batch: Batch, clock: Clock, rng: torch.Generator) -> Losses:
+        """The ELBO of a whole design, the encoder seeing a random subset of its components."""
+        mask = draw_masks(len(batch), len(self.components), mask_probability(clock, stage), stage.masking, rng)
+        present = self.conditioning.draw_presence(len(batch), rng)
+        return self.elbo(batch, mask, present, self.beta_at(clock, stage), rng)
+
+    def elbo(self, batch: Batch, mask: Tensor, present: Tensor, beta: float, rng: torch.Generator) -> Losses:
+        """One-sample negative ELBO, nats per design."""
+        belief = self.infer(batch.image, mask)
+        z = belief.sample(torch.randn(len(batch), self.latent_size, generator=rng, device=rng.device))
+        return self.negative_elbo(z, self.kl(belief), batch, present, beta)
+
+    def validate(self, batch: Batch, clock: Clock, rng: torch.Generator) -> Losses:
+        """The ELBO on whole designs at full beta, and the IoU of the posterior mean's reconstruction."""
+        mask = torch.ones(len(batch), len(self.components), dtype=torch.bool, device=batch.image.device)
+        present = torch.ones(len(batch), 1, device=batch.image.device)
+        losses = self.elbo(batch, mask, present, self.beta, rng)
+        image = self.decode(self.infer(batch.image, mask).mean, batch.condition, present)
+        return Losses(losses.total, {**losses.terms, "iou": mean_iou(image, batch.image)})
+
+    def flow_loss(self, batch: Batch, clock: Clock, rng: torch.Generator) -> Losses:
+        """-log p(z | condition) of posterior samples in the prior's whitened coordinates, nats per design."""
+        mask = torch.ones(len(batch), len(self.components), dtype=torch.bool, device=batch.image.device)
+        present = self.conditioning.draw_presence(len(batch), rng)
+        with torch.no_grad():
+            belief = self.infer(batch.image, mask)
+            z = belief.sample(torch.randn(len(batch), self.latent_size, generator=rng, device=rng.device))
+            white = self.prior().whiten(z)
+        nll = -self.latent_prior.log_prob(white, batch.condition, present).mean()
+        return Losses(nll, {"nll": nll})
+
+    def negative_elbo(self, z: Tensor, kl: Tensor, batch: Batch, present: Tensor, beta: float) -> Losses:
+        """-log p(x | z) + beta KL, in nats per design: summed over C, H, W and latents, mean over B.
+
+        The target is always the whole design, whatever the encoder was shown.
+        """
+        maps = self.maps(z, self.conditioning(batch.condition, present))
+        nats = (self.likelihood.log_prob(maps, batch.image) * self.recon_weights).mean(0)  # (C,)
+        reconstruction, divergence = -nats.sum(), kl.mean()
+        return Losses(reconstruction + beta * divergence, {"recon": reconstruction, "kl": divergence})
+
+    def beta_at(self, clock: Clock, stage: StageConfig) -> float:
+        """The KL weight, ramped linearly over `beta_warmup_epochs`."""
+        warm = stage.beta_warmup_epochs
+        return self.beta * (min(1.0, (clock.epoch + 1) / warm) if warm else 1.0)
+
+
+def mean_iou(image: Tensor, target: Tensor) -> Tensor:  # (B, C, H, W) twice -> scalar
+    """Intersection over union of the parts at threshold 0.5, mean over designs and components; two empty parts agree."""
+    ours, theirs = image > 0.5, target > 0.5
+    union = (ours | theirs).sum((-2, -1))
+    both = (ours & theirs).sum((-2, -1))
+    return torch.where(union > 0, both / union.clamp_min(1), 1.0).mean()

@@ -1,0 +1,61 @@
+"""The list of rooms, as strings: nothing heavy is imported until a model is wanted.
+
+A new model is one folder under `models/`, one line here and at least one YAML named `<name>_*.yaml`; a test demands that the
+three agree.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from epurecli.config.schema import RunConfig
+from epurecli.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from epurecli.models.base import GenerativeModel
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Where a model lives."""
+
+    title: str
+    config: str  # module:class of its RunConfig
+    model: str  # module:class of its GenerativeModel
+
+
+ROOMS: dict[str, Room] = {
+    "vae": Room("Beta-VAE", "epurecli.models.vae.config:VAEConfig", "epurecli.models.vae.model:VAE"),
+}
+
+
+def room_of(name: str) -> Room:
+    """Raises: UsageError, naming the models there are."""
+    if name not in ROOMS:
+        near = difflib.get_close_matches(name, ROOMS, n=1)
+        raise UsageError(
+            f"no model {name!r}" + (f" - did you mean {near[0]!r}?" if near else ""),
+            hint=f"models: {', '.join(ROOMS)}",
+        )
+    return ROOMS[name]
+
+
+def _load(path: str) -> type:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
+
+
+def schema_of(name: str) -> type[RunConfig]:
+    """The config schema of a model. Imports no torch. Raises: ConfigError."""
+    try:
+        return _load(room_of(name).config)
+    except UsageError as error:
+        raise ConfigError(f"model.type: {error.message}", hint=error.hint) from error
+
+
+def build(config: RunConfig) -> GenerativeModel:
+    """An untrained model, with torch's current default device and seed."""
+    return _load(room_of(config.model.type).model)(config)

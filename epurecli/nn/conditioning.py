@@ -1,0 +1,34 @@
+"""Conditions -> embedding, with a learned embedding for "no condition"."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+EMBEDDING = 256
+
+
+class ConditionEmbedding(nn.Module):
+    """MLP D -> 128 -> 256 (GELU) on standardised conditions, and a null embedding that starts at zero.
+
+    During training a condition is dropped with a small probability, so that the null embedding is a case the decoder has
+    seen, and one network samples conditionally and unconditionally.
+
+    Source: plan, section 6.1; Ho & Salimans, "Classifier-Free Diffusion Guidance", 2022 (condition dropout).
+    """
+
+    def __init__(self, cond_dim: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.cond_dim, self.dropout = cond_dim, dropout
+        self.null = nn.Parameter(torch.zeros(EMBEDDING))
+        self.mlp = nn.Sequential(nn.Linear(cond_dim, 128), nn.GELU(), nn.Linear(128, EMBEDDING)) if cond_dim else None
+
+    def forward(self, condition: Tensor, present: Tensor) -> Tensor:  # (B, D), (B, 1) 0/1 -> (B, 256)
+        if self.mlp is None:
+            return self.null.expand(len(condition), EMBEDDING)
+        return present * self.mlp(condition) + (1 - present) * self.null
+
+    def draw_presence(self, count: int, rng: torch.Generator) -> Tensor:  # -> (B, 1)
+        """Which conditions a training batch keeps (1) or drops (0)."""
+        draw = torch.rand(count, 1, generator=rng, device=rng.device)
+        return (draw >= self.dropout).float()

@@ -1,0 +1,120 @@
+"""p(image | decoder output). Every log-likelihood is in nats, summed over pixels, one figure per design and component.
+
+A decoder emits `channels` raw maps; a likelihood scores an image under them (`log_prob`) and turns them into the image
+that they mean (`image`). Keeping both here is what prevents a sigmoid from being applied twice, or never.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from epurecli.config.schema import Likelihood
+
+
+class ImageLikelihood(nn.Module, ABC):
+    """A likelihood of images of C components."""
+
+    def __init__(self, components: int) -> None:
+        super().__init__()
+        self.components = components
+
+    @property
+    def channels(self) -> int:
+        """Maps the decoder must emit."""
+        return self.components
+
+    @abstractmethod
+    def log_prob(self, maps: Tensor, image: Tensor) -> Tensor:  # (B, K, H, W), (B, C, H, W) -> (B, C)
+        """Nats per component, summed over pixels."""
+
+    @abstractmethod
+    def image(self, maps: Tensor) -> Tensor:  # (..., K, H, W) -> (..., C, H, W) in [0, 1]
+        """The mean image."""
+
+
+class Gaussian(ImageLikelihood):
+    """-SSE: a Gaussian of variance 1/2 without its constant. Source: plan, section 1.2 (`mse_loss(..., 'sum')`)."""
+
+    def log_prob(self, maps: Tensor, image: Tensor) -> Tensor:
+        return -(maps - image).square().sum((-2, -1))
+
+    def image(self, maps: Tensor) -> Tensor:
+        return maps.clamp(0, 1)
+
+
+class CalibratedGaussian(Gaussian):
+    """Gaussian with the likeliest variance of each component: the batch's mean squared error.
+
+    log p = -D/2 (log(2 pi s_c) + SE / (D s_c)) with s_c the batch MSE of component c in training, and its running mean
+    in evaluation. Source: Rybkin et al., "Simple and Effective VAE Training with Calibrated Decoders", ICML 2021, eq. 7.
+    """
+
+    FLOOR = 1e-4  # binary images are fitted exactly somewhere: without a floor the density has no bound
+
+    variance: Tensor
+
+    def __init__(self, components: int) -> None:
+        super().__init__(components)
+        self.register_buffer("variance", torch.full((components,), 0.05))
+
+    def log_prob(self, maps: Tensor, image: Tensor) -> Tensor:
+        error = (maps - image).square().sum((-2, -1))  # (B, C)
+        pixels = image.shape[-1] * image.shape[-2]
+        if self.training:
+            variance = (error.mean(0) / pixels).clamp_min(self.FLOOR)
+            with torch.no_grad():
+                self.variance.lerp_(variance.detach(), 0.05)
+        else:
+            variance = self.variance
+        return -0.5 * (pixels * (2 * math.pi * variance).log() + error / variance)
+
+
+class Bernoulli(ImageLikelihood):
+    """Independent pixels, logits: -BCE. Grey values count as probabilities."""
+
+    def log_prob(self, maps: Tensor, image: Tensor) -> Tensor:
+        return -F.binary_cross_entropy_with_logits(maps, image, reduction="none").sum((-2, -1))
+
+    def image(self, maps: Tensor) -> Tensor:
+        return maps.sigmoid()
+
+
+class Categorical(ImageLikelihood):
+    """Each pixel belongs to one of background + C components: a softmax, so parts cannot overlap by construction.
+
+    Target shares are the image's own values, the background taking 1 - sum (values are normalised where they sum to more
+    than one). The background's nats are split evenly over the components.
+    """
+
+    @property
+    def channels(self) -> int:
+        return self.components + 1
+
+    def log_prob(self, maps: Tensor, image: Tensor) -> Tensor:
+        image = image / image.sum(-3, keepdim=True).clamp_min(1)
+        background = 1 - image.sum(-3)
+        log_share = maps.log_softmax(-3)
+        nats = (image * log_share[..., 1:, :, :]).sum((-2, -1))  # (B, C)
+        ground = (background * log_share[..., 0, :, :]).sum((-2, -1), keepdim=False)  # (B,)
+        return nats + ground.unsqueeze(-1) / self.components
+
+    def image(self, maps: Tensor) -> Tensor:
+        return maps.softmax(-3)[..., 1:, :, :]
+
+
+KINDS: dict[Likelihood, type[ImageLikelihood]] = {
+    Likelihood.GAUSSIAN: Gaussian,
+    Likelihood.GAUSSIAN_CALIBRATED: CalibratedGaussian,
+    Likelihood.BERNOULLI: Bernoulli,
+    Likelihood.CATEGORICAL: Categorical,
+}
+
+
+def likelihood_of(kind: Likelihood, components: int) -> ImageLikelihood:
+    """The likelihood a config names."""
+    return KINDS[kind](components)

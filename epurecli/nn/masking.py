@@ -1,0 +1,39 @@
+"""Which components a training design shows to the encoder. True = observed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from epurecli.config.schema import Masking, StageConfig
+from epurecli.types import Clock
+
+
+def mask_probability(clock: Clock, stage: StageConfig) -> float:
+    """min(1, (epoch / warmup_epochs)^0.5) * max_mask_prob: how likely a design is masked at all.
+
+    Source: plan, section 1.1.
+    """
+    ramp = min(1.0, (clock.epoch / stage.warmup_epochs) ** 0.5) if stage.warmup_epochs else 1.0
+    return ramp * stage.max_mask_prob
+
+
+def draw_masks(
+    count: int, components: int, probability: float, kind: Masking, rng: torch.Generator
+) -> Tensor:  # (B, C) bool
+    """One batched draw: each design is masked with `probability`, otherwise it shows everything.
+
+    `subset` keeps a uniform non-empty proper subset (each of the 2^C - 2 equally likely), `single` exactly one component.
+    With one component there is nothing to hide.
+    """
+    device = rng.device
+    if components == 1 or probability == 0:
+        return torch.ones(count, components, dtype=torch.bool, device=device)
+    bits = torch.arange(components, device=device)
+    if kind is Masking.SINGLE:
+        kept = torch.randint(components, (count, 1), generator=rng, device=device) == bits
+    else:
+        code = torch.randint(1, 2**components - 1, (count, 1), generator=rng, device=device)
+        kept = (code >> bits) & 1 == 1
+    masked = torch.rand(count, 1, generator=rng, device=device) < probability
+    return kept | ~masked
