@@ -1,0 +1,82 @@
+"""Can it be built? Faults that need no reference: empty, scattered, overlapping or gaping parts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epurecli.evaluate import shape
+from epurecli.evaluate.images import Bits, Floats, undecided
+from epurecli.evaluate.interval import mean_metric
+from epurecli.evaluate.metric import Better, Metric
+
+_GROUP = "validity"
+_REACH = 2  # a slit between two parts is at most this wide, in pixels
+
+
+def stray_pixels(bits: Bits) -> NDArray[np.intp]:
+    """Pixels outside the largest 8-connected object of their component, summed over components.
+
+    8-connectivity, because a thin part drawn on a slope touches itself at corners only.
+
+    Args:
+        bits: (N, C, H, W).
+
+    Returns:
+        (N,).
+    """
+    flat = bits.reshape(-1, *bits.shape[2:])
+    largest = shape.objects(flat, corners=True).largest
+    return (flat.sum((1, 2)) - largest).reshape(bits.shape[:2]).sum(1)
+
+
+def overlap_share(bits: Bits) -> Floats:
+    """(N,) share of a design's pixels that two or more components claim; 0 for an empty design."""
+    claims = bits.sum(1, dtype=np.uint8)
+    return (claims > 1).sum((1, 2)) / np.maximum((claims > 0).sum((1, 2)), 1)
+
+
+def gap_pixels(bits: Bits) -> NDArray[np.intp]:
+    """Background pixels in a hole of the design, or in a slit of at most 2 px (along row or column) between components.
+
+    Args:
+        bits: (N, C, H, W).
+
+    Returns:
+        (N,).
+    """
+    union = bits.any(1)
+    part = np.where(union, bits.argmax(1).astype(np.uint8) + 1, 0).astype(np.uint8)  # (N, H, W) 0 = background
+    gap = shape.hole_pixels(union)
+    for axis in (1, 2):
+        before, after = _nearest_part(part, axis), np.flip(_nearest_part(np.flip(part, axis), axis), axis)
+        gap |= (part == 0) & (before > 0) & (after > 0) & (before != after)
+    return gap.sum((1, 2))
+
+
+def _nearest_part(part: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
+    """The nearest component number among the `_REACH` pixels before each pixel along the axis; 0 if none."""
+    lines = np.moveaxis(part, axis, 1)
+    out = np.zeros_like(lines)
+    for step in range(_REACH, 0, -1):  # nearest last, so that it wins
+        seen = lines[:, :-step]
+        out[:, step:] = np.where(seen > 0, seen, out[:, step:])
+    return np.moveaxis(out, 1, axis)
+
+
+def validity(samples: Bits, raw: NDArray[np.generic]) -> tuple[Metric, ...]:
+    """Every fault, averaged over designs.
+
+    Args:
+        samples: (N, C, H, W) bits.
+        raw: (N, C, H, W) the same designs before thresholding.
+    """
+    empty = ~samples.any((2, 3))  # (N, C)
+    return (
+        mean_metric("empty components", _GROUP, empty.mean(1), "share", Better.LOWER),
+        mean_metric("stray pixels", _GROUP, stray_pixels(samples), "px per design", Better.LOWER),
+        mean_metric("overlap", _GROUP, overlap_share(samples), "share", Better.LOWER),
+        mean_metric("gap pixels", _GROUP, gap_pixels(samples), "px per design", Better.LOWER),
+        mean_metric("one object", _GROUP, shape.objects(samples.any(1)).count == 1, "share", Better.HIGHER),
+        mean_metric("undecided pixels", _GROUP, undecided(raw), "share", Better.LOWER),
+    )
