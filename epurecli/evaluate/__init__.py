@@ -4,6 +4,8 @@ from epurecli.evaluate.conditioning import Measure, learn_measures, requests_bey
 from epurecli.evaluate.images import Designs, Inpainted
 from epurecli.evaluate.judge import Reference, evaluate, fit_reference
 from epurecli.evaluate.metric import Better, Histogram, Metric, Report
+from epurecli.evaluate.report import read_reports, write_reports
+from epurecli.evaluate.summary import Summary, summarise
 
 __all__ = [
     "Better",
@@ -14,8 +16,12 @@ __all__ = [
     "Metric",
     "Reference",
     "Report",
+    "Summary",
     "evaluate",
     "fit_reference",
     "learn_measures",
+    "read_reports",
     "requests_beyond",
+    "summarise",
+    "write_reports",
 ]

@@ -1,0 +1,108 @@
+"""Report files: report.json (everything; `read_reports` reads it back), report.csv (a line a figure), report.html."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from epurecli import __version__
+from epurecli.errors import DataError, NotFound
+from epurecli.evaluate.metric import Better, Histogram, Metric, Report
+from epurecli.evaluate.page import render
+from epurecli.evaluate.summary import summarise
+
+_FORMAT = 1
+_COLUMNS = ("model", "seed", "group", "metric", "value", "unit", "better", "floor", "ci_low", "ci_high")
+
+
+def write_reports(
+    reports: Sequence[Report], folder: Path, sheets: Mapping[str, bytes] | None = None
+) -> tuple[Path, Path, Path]:
+    """Write the three files of one report or of several side by side; the folder is made if need be.
+
+    Args:
+        reports: one a model and seed.
+        folder: where.
+        sheets: title -> PNG bytes of contact sheets to show in the page.
+
+    Returns:
+        Paths of report.json, report.csv and report.html.
+
+    Raises:
+        UsageError: reports that cannot stand side by side; see `summarise`.
+    """
+    page = render(summarise(reports), sheets or {}, __version__)  # first: it may refuse, and then nothing is written
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = folder / "report.json", folder / "report.csv", folder / "report.html"
+    content = {"format": _FORMAT, "epure": __version__, "reports": [_blank_nan(asdict(r)) for r in reports]}
+    paths[0].write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    with paths[1].open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        writer.writerows(_line(report, metric) for report in reports for metric in report.metrics)
+    paths[2].write_text(page, encoding="utf-8")
+    return paths
+
+
+def read_reports(path: Path) -> tuple[Report, ...]:
+    """The reports in a `report.json`, or in the folder that holds one.
+
+    Raises:
+        NotFound: no such file.
+        DataError: not a report, or of another format version.
+    """
+    path = path / "report.json" if path.is_dir() else path
+    if not path.is_file():
+        raise NotFound(f"{path}: no such report", "write one with `epure evaluate`")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = content["format"]
+        if found != _FORMAT:
+            raise DataError(f"{path}: report format {found}, expected {_FORMAT}", "evaluate again with this version")
+        return tuple(_report(entry) for entry in content["reports"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as fault:
+        raise DataError(f"{path}: not a report ({type(fault).__name__}: {fault})") from fault
+
+
+def _line(report: Report, metric: Metric) -> list[object]:
+    low, high = metric.ci or (None, None)
+    numbers = [metric.floor, low, high]
+    return [report.model, report.seed, metric.group, metric.name, metric.value, metric.unit, metric.better, *numbers]
+
+
+def _blank_nan(value: object) -> object:
+    """JSON has no NaN: null stands for it."""
+    match value:
+        case dict():
+            return {key: _blank_nan(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_blank_nan(item) for item in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _report(entry: dict) -> Report:
+    def metric(m: dict) -> Metric:
+        ci = None if m["ci"] is None else (_number(m["ci"][0]), _number(m["ci"][1]))
+        return Metric(m["name"], m["group"], _number(m["value"]), m["unit"], Better(m["better"]), m["floor"], ci)
+
+    def histogram(h: dict) -> Histogram:
+        return Histogram(h["name"], h["unit"], tuple(h["edges"]), tuple(h["real"]), tuple(h["generated"]))
+
+    return Report(
+        model=entry["model"],
+        seed=entry["seed"],
+        counts=dict(entry["counts"]),
+        metrics=tuple(metric(m) for m in entry["metrics"]),
+        histograms=tuple(histogram(h) for h in entry["histograms"]),
+        notes=tuple(entry["notes"]),
+    )
