@@ -1,0 +1,177 @@
+"""A data set as the rest of the house sees it: memory-mapped images, raw conditions, a split, a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from epurecli.config.schema import DataConfig
+from epurecli.data import toy
+from epurecli.data.conditions import Columns, ConditionScaler, fit_scaler
+from epurecli.data.pack import BLOCK, Pack, PackSpec, Progress, build_pack, default_cache_dir, find_pack, write_block
+from epurecli.data.problems import refuse
+from epurecli.data.survey import survey
+from epurecli.errors import DataError
+from epurecli.types import Batch
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """M designs of C components."""
+
+    components: tuple[str, ...]
+    image_size: tuple[int, int]  # (height, width)
+    prefixes: Sequence[str]  # (M,)
+    images: np.memmap  # (M, C, H, W) uint8, read-only
+    conditions: NDArray[np.float64]  # (M, D) in raw units
+    train: NDArray[np.int64]  # designs for training
+    test: NDArray[np.int64]  # designs for testing
+    scaler: ConditionScaler
+    digest: str  # of the content: images, prefixes, conditions, split; the same wherever the files lie
+    source: str  # one line for people
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def raw_images(self, indices: ArrayLike) -> NDArray[np.uint8]:  # -> (B, C, H, W)
+        """Grey levels as they are stored."""
+        return np.take(self.images, np.asarray(indices, np.int64), axis=0)
+
+    def batch(self, indices: ArrayLike, device: str | torch.device = "cpu") -> Batch:
+        """Images in [0, 1] and standardised conditions, on a device."""
+        from epurecli.data.loader import to_batch
+
+        chosen = np.asarray(indices, np.int64)
+        return to_batch(self.raw_images(chosen), self.scaler.encode(self.conditions[chosen]), device)
+
+
+def open_dataset(config: DataConfig, progress: Progress | None = None, cache_dir: Path | None = None) -> Dataset:
+    """Open a data set; the first time, its images are decoded (or drawn) into the cache on all cores.
+
+    Args:
+        progress: called with (stage, designs done, designs in all) while the cache is filled.
+        cache_dir: default `EPURE_CACHE_DIR`, else the platform's cache folder.
+
+    Raises:
+        NotFound: no such folder or CSV.
+        DataError: the data has faults; nothing is written then.
+        EpureError: the cache cannot be written.
+    """
+    cache_dir = default_cache_dir() if cache_dir is None else cache_dir
+    if config.toy is not None:
+        return _open_toy(config, progress, cache_dir)
+    return _open_folder(config, progress, cache_dir)
+
+
+def _open_folder(config: DataConfig, progress: Progress | None, cache_dir: Path) -> Dataset:
+    listed = survey(config)
+    refuse(listed.root, listed.problems)
+    source = json.dumps([str(listed.root), str(config.csv_path), config.component_dirs, config.filename_pattern])
+    spec = PackSpec(
+        identity=f"{listed.root.name[:40]}-{hashlib.sha256(source.encode()).hexdigest()[:16]}",
+        fingerprint=listed.located.fingerprint[:32],
+        shape=(len(listed.table.prefixes), len(config.component_dirs), *listed.image_size),
+    )
+    pack = find_pack(cache_dir, spec) or build_pack(
+        cache_dir,
+        spec,
+        "epurecli.data.survey:decode_block",
+        listed.jobs(),
+        progress,
+        accept=lambda results: refuse(listed.root, listed.faults(results)),
+    )
+    return _assemble(config, pack, listed.table.prefixes, listed.table.columns, listed.train, str(config.root_dir))
+
+
+def _open_toy(config: DataConfig, progress: Progress | None, cache_dir: Path) -> Dataset:
+    assert config.toy is not None
+    count, seed = config.toy.count, config.toy.seed
+    unknown = [name for name in config.component_dirs if name not in toy.COMPONENTS]
+    if unknown:
+        raise DataError(f"the toy set has no component {unknown[0]!r}", f"it has {', '.join(toy.COMPONENTS)}")
+    channels = [toy.COMPONENTS.index(name) for name in config.component_dirs]
+    spec = PackSpec(
+        identity=f"toy-v{toy.VERSION}-seed{seed}",
+        fingerprint=f"{count}-{''.join(map(str, channels))}",
+        shape=(count, len(channels), toy.HEIGHT, toy.WIDTH),
+        table_width=len(toy.COLUMNS),
+        replaces=False,
+    )
+    jobs = (
+        {"seed": seed, "start": start, "count": min(BLOCK, count - start), "channels": channels}
+        for start in range(0, count, BLOCK)
+    )
+    pack = find_pack(cache_dir, spec) or build_pack(
+        cache_dir, spec, "epurecli.data.dataset:draw_block", jobs, progress, accept=lambda results: None
+    )
+    columns = toy.with_norms({name: pack.table[:, i] for i, name in enumerate(toy.COLUMNS)})
+    missing = [name for name in config.condition_columns if name not in columns]
+    if missing:
+        raise DataError(f"the toy set has no condition {missing[0]!r}", f"it has {', '.join(columns)}")
+    return _assemble(
+        config,
+        pack,
+        ToyPrefixes(count),
+        columns,
+        toy.is_train(0, count),
+        f"built-in toy set ({count:,} designs, seed {seed})",
+    )
+
+
+def _assemble(
+    config: DataConfig, pack: Pack, prefixes: Sequence[str], columns: Columns, is_train: NDArray[np.bool_], source: str
+) -> Dataset:
+    """Put the pieces together; the digest covers all that a model could learn from."""
+    train, test = np.flatnonzero(is_train), np.flatnonzero(~is_train)
+    names = config.condition_columns
+    conditions = np.stack([columns[name] for name in names], axis=1) if names else np.empty((len(is_train), 0))
+    digest = hashlib.sha256(json.dumps([config.component_dirs, names, pack.digest]).encode())
+    digest.update("\0".join(prefixes).encode())
+    digest.update(np.ascontiguousarray(conditions, "<f8").data)
+    digest.update(is_train.tobytes())
+    return Dataset(
+        components=config.component_dirs,
+        image_size=pack.images.shape[2:],
+        prefixes=prefixes,
+        images=pack.images,
+        conditions=conditions,
+        train=train,
+        test=test,
+        scaler=fit_scaler(names, columns, train, config.normalized),
+        digest=digest.hexdigest(),
+        source=source,
+    )
+
+
+class ToyPrefixes(Sequence[str]):
+    """Names of toy designs, made when asked for: a million of them cost nothing."""
+
+    def __init__(self, count: int) -> None:
+        self._indices = range(count)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: Any) -> Any:
+        chosen = self._indices[index]
+        return [toy.prefix(i) for i in chosen] if isinstance(chosen, range) else toy.prefix(chosen)
+
+
+def draw_block(job: dict[str, Any]) -> dict[str, Any]:
+    """A worker's job: draw toy designs straight into a pack."""
+    images, table = toy.draw(job["seed"], job["start"], job["count"])
+    images = np.ascontiguousarray(images[:, job["channels"]])
+    rows = np.stack([table[name] for name in toy.COLUMNS], axis=1).astype(np.float64)
+    error = write_block(job["folder"], "images.u8", job["start"] * images[0].nbytes, images)
+    error = error or write_block(job["folder"], "table.f64", job["start"] * rows[0].nbytes, rows)
+    return {"digest": hashlib.sha256(images.data).hexdigest()} | ({"write_error": error} if error else {})

@@ -1,0 +1,196 @@
+"""The packed cache: all images of a data set in one raw uint8 file that is memory-mapped, so epochs decode nothing.
+
+    <cache>/<identity>/<fingerprint>/images.u8     (M, C, H, W) uint8
+                                     table.f64     (M, T) float64, toy sets only
+                                     pack.json     shape, digest
+
+A pack is built in a folder of its own and renamed into place when complete: readers see a whole pack or none, and of two processes
+that build the same one, the first wins and the other's is dropped. Nothing in it is executable (no pickles).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epurecli.data.workers import Job, Result, run_jobs
+from epurecli.errors import EpureError
+
+BLOCK = 512  # designs per job and per partial digest; part of the digest's definition
+_VERSION = 1
+_FEW = 2000  # images; fewer are done before worker processes have started
+_ABANDONED_S = 86400.0  # a build folder this old belongs to a process that was killed
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PackSpec:
+    """What is to be packed, and where it is looked for."""
+
+    identity: str  # names the source; packs of one identity replace each other if `replaces`
+    fingerprint: str  # changes with the source's content
+    shape: tuple[int, int, int, int]  # (M, C, H, W)
+    table_width: int = 0
+    replaces: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """An opened pack."""
+
+    images: np.memmap  # (M, C, H, W) uint8, read-only
+    table: np.ndarray  # (M, T) float64, read-only
+    digest: str
+
+
+def default_cache_dir() -> Path:
+    """`EPURE_CACHE_DIR`, or the platform's cache folder."""
+    if chosen := os.environ.get("EPURE_CACHE_DIR"):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "epure" / "cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "epure"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "epure"
+
+
+def find_pack(cache_dir: Path, spec: PackSpec) -> Pack | None:
+    """The pack, if a whole one of this shape is there."""
+    folder = cache_dir / spec.identity / spec.fingerprint
+    try:
+        header = json.loads((folder / "pack.json").read_text(encoding="utf-8"))
+        images, table = folder / "images.u8", folder / "table.f64"
+        table_shape = (spec.shape[0], spec.table_width)
+        whole = (
+            header["version"] == _VERSION
+            and tuple(header["shape"]) == spec.shape
+            and images.stat().st_size == int(np.prod(spec.shape, dtype=np.int64))
+            and (not spec.table_width or table.stat().st_size == 8 * table_shape[0] * table_shape[1])
+        )
+        if not whole:
+            return None
+        rows = np.memmap(table, np.float64, "r", shape=table_shape) if spec.table_width else np.empty(table_shape)
+        return Pack(np.memmap(images, np.uint8, "r", shape=spec.shape), rows, header["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # absent, or damaged from outside: it is built anew
+
+
+def build_pack(
+    cache_dir: Path,
+    spec: PackSpec,
+    task: str,
+    jobs: Iterable[Job],
+    progress: Progress | None,
+    accept: Callable[[list[Result]], None],
+) -> Pack:
+    """Run jobs that fill the files, then publish the pack.
+
+    Args:
+        task, jobs: as `run_jobs`; each job has `start` and `count` and gets `folder` added. Its result holds `digest` of its
+            block of images, or `write_error`.
+        accept: looks at all results and raises if the pack must not be published.
+
+    Raises:
+        EpureError: the cache folder cannot be written.
+    """
+    home = cache_dir / spec.identity
+    staging = home / f"building-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    total, finished = spec.shape[0], 0
+
+    def done(job: Job) -> None:
+        nonlocal finished
+        finished += job["count"]
+        if progress:
+            progress("packing", finished, total)
+
+    try:
+        try:
+            staging.mkdir(parents=True)
+            _allocate(staging / "images.u8", int(np.prod(spec.shape, dtype=np.int64)))
+            if spec.table_width:
+                _allocate(staging / "table.f64", 8 * total * spec.table_width)
+        except OSError as error:
+            raise _unwritable(cache_dir, str(error)) from None
+        few = total * spec.shape[1] < _FEW
+        results = run_jobs(task, ({**job, "folder": str(staging)} for job in jobs), done, processes=1 if few else None)
+        failed = next((result["write_error"] for result in results if "write_error" in result), None)
+        if failed:
+            raise _unwritable(cache_dir, failed)
+        accept(results)
+        blocks = "".join(result["digest"] for result in results)
+        digest = hashlib.sha256(f"{spec.shape[1:]}{blocks}".encode()).hexdigest()
+        header: dict[str, Any] = {"version": _VERSION, "shape": spec.shape, "digest": digest}
+        (staging / "pack.json").write_text(json.dumps(header), encoding="utf-8")
+        _publish(staging, home / spec.fingerprint, lambda: find_pack(cache_dir, spec) is not None)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        _remove_empty(home, cache_dir)
+    if spec.replaces:
+        _tidy(home, keep=spec.fingerprint)
+    pack = find_pack(cache_dir, spec)
+    if pack is None:
+        raise _unwritable(cache_dir, "what was written cannot be read back")
+    return pack
+
+
+def write_block(folder: str, name: str, offset: int, data: np.ndarray) -> str | None:
+    """Write an array at a byte offset; the error's text if the disk refuses. (Through a map a full disk would kill the process.)"""
+    try:
+        with (Path(folder) / name).open("r+b") as stream:
+            stream.seek(offset)
+            stream.write(np.ascontiguousarray(data).data)
+    except OSError as error:
+        return str(error)
+    return None
+
+
+def _allocate(path: Path, size: int) -> None:
+    with path.open("wb") as stream:
+        stream.truncate(size)
+
+
+def _publish(staging: Path, target: Path, is_whole: Callable[[], bool]) -> None:
+    """Rename into place; keep what another process put there first."""
+    if is_whole():
+        return
+    shutil.rmtree(target, ignore_errors=True)  # damaged
+    try:
+        staging.rename(target)
+    except OSError:
+        if not is_whole():
+            raise
+
+
+def _tidy(home: Path, keep: str) -> None:
+    """Remove packs of the source's former contents, and builds that were killed. Maps that are in use survive (or stay, on Windows)."""
+    for other in home.iterdir():
+        building = other.name.startswith("building-")
+        if other.name != keep and (not building or time.time() - other.stat().st_mtime > _ABANDONED_S):
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _remove_empty(*folders: Path) -> None:
+    """After a refused data set nothing is left behind."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return  # holds other packs
+
+
+def _unwritable(cache_dir: Path, error: str) -> EpureError:
+    return EpureError(
+        f"the image cache {cache_dir} cannot be written: {error}", "set EPURE_CACHE_DIR to a folder with room"
+    )
