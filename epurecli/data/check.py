@@ -11,9 +11,7 @@ from epurecli.data.describe import infer_config
 from epurecli.data.pack import Progress
 from epurecli.data.problems import Problem
 from epurecli.data.survey import survey
-from epurecli.data.workers import run_jobs
-
-_FEW = 2000  # images; fewer are decoded before worker processes have started
+from epurecli.data.workers import processes_for, run_jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +20,8 @@ class Report:
 
     root: Path
     config: DataConfig
-    designs: int  # usable rows of the CSV
-    images: int  # that were looked at
+    designs: int  # rows of the CSV whose images were looked for
+    images: int  # that were decoded
     problems: tuple[Problem, ...] = field(default=())
 
     @property
@@ -49,7 +47,7 @@ def check(source: Path | DataConfig, progress: Progress | None = None) -> Report
             "epurecli.data.survey:decode_block",
             listed.jobs(),
             _counter(designs, progress),
-            processes=1 if images < _FEW else None,
+            processes_for(images),
         )
         problems += listed.faults(results)
     return Report(listed.root, config, designs, images, tuple(problems))

@@ -18,7 +18,7 @@ Columns = Mapping[str, NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class ConditionScaler:
-    """encode(raw) = (raw - shift) / scale, column by column; minimum and maximum are those of the training rows, in raw units."""
+    """encode(raw) = (raw - shift) / scale, column by column; minimum and maximum of the training rows in raw units."""
 
     columns: tuple[str, ...]
     shift: tuple[float, ...]
@@ -64,8 +64,8 @@ def norm_name(column: str) -> str:
 def fit_scaler(columns: Sequence[str], table: Columns, train: NDArray[np.int64], normalized: bool) -> ConditionScaler:
     """Fit on the training rows.
 
-    With `normalized`: a column that itself ends in `_norm` passes through unchanged (shift 0, scale 1); where the table has
-    `<column>_norm`, shift and scale reproduce it. Otherwise mean and standard deviation (of a constant column: scale 1).
+    With `normalized`: a column that itself ends in `_norm` passes through unchanged (shift 0, scale 1); where the table
+    has `<column>_norm`, shift and scale reproduce it. Otherwise mean and standard deviation (constant column: scale 1).
 
     Raises:
         DataError: `<column>_norm` is no affine function of `<column>`, so raw values could not be converted.
@@ -97,7 +97,8 @@ def _fit(name: str, table: Columns, train: NDArray[np.int64], normalized: bool) 
     residual = float(np.abs(norm - norm.mean() - slope * (raw - mean)).max())
     if residual > _AFFINE_TOLERANCE or slope == 0.0:
         raise DataError(
-            f"column {norm_name(name)!r} is no affine function of {name!r} on the training rows (largest residual {residual:.3g})",
-            f"set data.normalized to false to standardise {name} itself, or name {norm_name(name)} in data.condition_columns",
+            f"column {norm_name(name)!r} is no affine function of {name!r} on the training rows "
+            f"(largest residual {residual:.3g})",
+            f"set data.normalized to false to standardise {name}, or name {norm_name(name)} in data.condition_columns",
         )
     return mean - float(norm.mean()) / slope, 1.0 / slope

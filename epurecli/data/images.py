@@ -1,4 +1,4 @@
-"""PNG files to grey uint8 arrays and back, one image at a time. The header is read first, so that no bomb is ever unpacked."""
+"""PNG files to grey uint8 arrays and back, one at a time. The header is read first, so no bomb is ever unpacked."""
 
 from __future__ import annotations
 

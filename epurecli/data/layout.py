@@ -1,4 +1,4 @@
-"""Where the images of a data set lie: `<root>/<component>/...` or `<root>/<train|test>/<component>/...`, both at once included."""
+"""Where the images of a data set lie: `<root>/<component>/...`, `<root>/<train|test>/<component>/...`, or both."""
 
 from __future__ import annotations
 

@@ -13,13 +13,13 @@ from epurecli.types import Batch
 
 
 def to_batch(images: NDArray[np.uint8], conditions: NDArray[np.float32], device: str | torch.device = "cpu") -> Batch:
-    """Grey levels (B, C, H, W) to [0, 1] on the device. To a GPU they travel as bytes, a quarter of the floats, and unwaited for."""
+    """Grey levels (B, C, H, W) to [0, 1] on the device. To a GPU they travel as bytes, and nobody waits for them."""
     condition = torch.from_numpy(conditions)
     if torch.device(device).type == "cuda":
         levels = torch.from_numpy(images).pin_memory().to(device, non_blocking=True)
         condition = condition.pin_memory().to(device, non_blocking=True)
         return Batch(image=levels.to(torch.float32).div_(255.0), condition=condition)
-    # numpy, not torch: one thread does 300,000 designs/s here, while torch's threads wait for each other when cores are shared.
+    # numpy, not torch: one thread does 300,000 designs/s here; torch's threads wait for each other on shared cores.
     image = torch.from_numpy(np.divide(images, np.float32(255.0), dtype=np.float32))
     return Batch(image=image.to(device), condition=condition.to(device))
 
@@ -38,7 +38,7 @@ def epoch_batches(
     Args:
         rng: shuffles, by one draw of a permutation; None keeps the order.
         drop_last: leave out a last batch that is not full.
-        skip: leave out this many batches at the start (a run that resumes in the middle of an epoch); the order is the same.
+        skip: leave out this many batches at the start (a run resumed in mid-epoch); the order is the same.
     """
     order = np.asarray(indices, np.int64)
     if rng is not None:

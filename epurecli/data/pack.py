@@ -4,8 +4,8 @@
                                      table.f64     (M, T) float64, toy sets only
                                      pack.json     shape, digest
 
-A pack is built in a folder of its own and renamed into place when complete: readers see a whole pack or none, and of two processes
-that build the same one, the first wins and the other's is dropped. Nothing in it is executable (no pickles).
+A pack is built in a folder of its own and renamed into place when complete: readers see a whole pack or none, and of
+two processes that build the same one, the first wins and the other's is dropped. Nothing in it can be executed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from epurecli.data.workers import Job, Result, run_jobs
+from epurecli.data.workers import Job, Result, processes_for, run_jobs
 from epurecli.errors import EpureError
 
 BLOCK = 512  # designs per job and per partial digest; part of the digest's definition
 _VERSION = 1
-_FEW = 2000  # images; fewer are done before worker processes have started
 _ABANDONED_S = 86400.0  # a build folder this old belongs to a process that was killed
 
 Progress = Callable[[str, int, int], None]
@@ -98,8 +97,8 @@ def build_pack(
     """Run jobs that fill the files, then publish the pack.
 
     Args:
-        task, jobs: as `run_jobs`; each job has `start` and `count` and gets `folder` added. Its result holds `digest` of its
-            block of images, or `write_error`.
+        task, jobs: as `run_jobs`; each job has `start` and `count` and gets `folder` added. Its result holds the
+            `digest` of its block of images, or `write_error`.
         accept: looks at all results and raises if the pack must not be published.
 
     Raises:
@@ -123,8 +122,12 @@ def build_pack(
                 _allocate(staging / "table.f64", 8 * total * spec.table_width)
         except OSError as error:
             raise _unwritable(cache_dir, str(error)) from None
-        few = total * spec.shape[1] < _FEW
-        results = run_jobs(task, ({**job, "folder": str(staging)} for job in jobs), done, processes=1 if few else None)
+        results = run_jobs(
+            task,
+            ({**job, "folder": str(staging)} for job in jobs),
+            done,
+            processes=processes_for(total * spec.shape[1]),
+        )
         failed = next((result["write_error"] for result in results if "write_error" in result), None)
         if failed:
             raise _unwritable(cache_dir, failed)
@@ -146,7 +149,7 @@ def build_pack(
 
 
 def write_block(folder: str, name: str, offset: int, data: np.ndarray) -> str | None:
-    """Write an array at a byte offset; the error's text if the disk refuses. (Through a map a full disk would kill the process.)"""
+    """Write an array at a byte offset; the error's text if the disk refuses (a map would kill the process)."""
     try:
         with (Path(folder) / name).open("r+b") as stream:
             stream.seek(offset)
@@ -174,7 +177,7 @@ def _publish(staging: Path, target: Path, is_whole: Callable[[], bool]) -> None:
 
 
 def _tidy(home: Path, keep: str) -> None:
-    """Remove packs of the source's former contents, and builds that were killed. Maps that are in use survive (or stay, on Windows)."""
+    """Remove packs of the source's former contents, and builds that were killed. Whoever maps an old pack keeps it."""
     for other in home.iterdir():
         building = other.name.startswith("building-")
         if other.name != keep and (not building or time.time() - other.stat().st_mtime > _ABANDONED_S):

@@ -13,7 +13,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault: the file, the row of the CSV (as a text editor counts: the header is row 1) if there is one, and what to do."""
+    """One fault: the file, its row in the CSV if it has one (the header is row 1), what is wrong, and what to do."""
 
     file: str
     row: int | None

@@ -1,4 +1,4 @@
-"""Everything about a data folder that can be known without decoding its images: table, files, sizes, and what is wrong with them."""
+"""What can be known about a data folder without decoding images: table, files, sizes, and what is wrong with them."""
 
 from __future__ import annotations
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 _TRUE = {"true", "1", "1.0", "yes", "t", "y", "train"}
 _FALSE = {"false", "0", "0.0", "no", "f", "n", "test"}
 _FIRST_ROW = 2  # the header is row 1
+_AS_TEXT: dict[str, Any] = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What the CSV says about the designs that can be used, and the problems of the others."""
+    """What the CSV says. Where there are problems, the values of their rows mean nothing."""
 
     prefixes: tuple[str, ...]
     rows: NDArray[np.int64]  # (M,) row of each design in the file
@@ -34,7 +36,7 @@ class Table:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """The file as text cells, untouched (a prefix `007` stays `007`).
+    """The file as text cells, untouched (a prefix `007` stays `007`), without empty lines; the index counts them.
 
     Raises:
         NotFound: no such file.
@@ -43,22 +45,25 @@ def read_csv(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+            frame = pd.read_csv(path, index_col=False, skip_blank_lines=False, skipinitialspace=True, **_AS_TEXT)
     except FileNotFoundError:
         raise NotFound(f"{path} does not exist", "a data set needs a CSV with one row per design") from None
     except pd.errors.EmptyDataError:
         raise DataError(f"{path} is empty", "the first row must name the columns") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
+    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError, OSError) as error:
         raise DataError(f"{path} cannot be read as CSV: {error}", "save it as comma-separated UTF-8 text") from None
     if len(frame.columns) == 1 and ";" in str(frame.columns[0]):
         raise DataError(f"{path} is separated by semicolons", "save it with commas, and with points in numbers")
-    return frame
+    frame = frame.fillna("")
+    return frame[(frame != "").any(axis=1)]
 
 
 def read_table(
     path: Path, prefix_column: str, split_column: str, required: Iterable[str], optional: Iterable[str]
 ) -> Table:
-    """Read prefixes, split and numeric columns. Rows with faults are left out and named in `problems`.
+    """Read prefixes, split and numeric columns. Every fault is in `problems`; rows without a usable name are left out.
 
     Raises:
         NotFound, DataError: as `read_csv`; also when the prefix column is missing, for then nothing can be named.
@@ -71,30 +76,15 @@ def read_table(
             f"{path} has no column {prefix_column!r} for the designs' names; it has {', '.join(names)}",
             "set data.prefix_column to the one that holds them",
         )
-    prefixes = frame[prefix_column].to_numpy(dtype=object)
-    rows = np.arange(len(frame), dtype=np.int64) + _FIRST_ROW
-    problems: list[Problem] = []
-    good = np.ones(len(frame), bool)
-
-    first_row: dict[str, int] = {}
-    for i, prefix in enumerate(prefixes):
-        fault = _prefix_fault(prefix)
-        if fault is None and first_row.setdefault(prefix, i) != i:
-            fault = (
-                f"prefix {prefix!r} was used before, in row {first_row[prefix] + _FIRST_ROW}",
-                "give each design one row",
-            )
-        if fault:
-            good[i] = False
-            problems.append(Problem(file, i + _FIRST_ROW, *fault))
-
+    rows = frame.index.to_numpy(np.int64) + _FIRST_ROW
+    named, problems = _prefix_faults(frame[prefix_column], rows, file)
     columns: dict[str, NDArray[np.float64]] = {}
     required = tuple(required)
     for name in dict.fromkeys((*required, *optional)):
         if name in names:
-            columns[name], faults = _numbers(frame[name], file)
+            values, faults = _numbers(frame[name], rows, file)
+            columns[name] = values[named]
             problems += faults
-            good[[fault.row - _FIRST_ROW for fault in faults]] = False
         elif name in required:
             problems.append(_missing_column(file, name, names))
 
@@ -102,15 +92,14 @@ def read_table(
     if split_column in names:
         train, known = split_flags(frame[split_column])
         for i in np.flatnonzero(~known):
-            good[i] = False
             what = f"column {split_column!r} says {frame[split_column].iloc[i]!r}, which is neither true nor false"
-            problems.append(Problem(file, int(i) + _FIRST_ROW, what, "write True for training, False for testing"))
-        train = train[good]
+            problems.append(Problem(file, int(rows[i]), what, "write True for training, False for testing"))
+        train = train[named]
     if not len(frame):
         problems.append(Problem(file, None, "has no rows", "add one row per design"))
     problems.sort(key=lambda problem: problem.row or 0)
-    kept = {name: values[good] for name, values in columns.items()}
-    return Table(tuple(prefixes[good]), rows[good], train, kept, names, tuple(problems))
+    prefixes = tuple(frame[prefix_column].to_numpy(dtype=object)[named])
+    return Table(prefixes, rows[named], train, columns, names, tuple(problems))
 
 
 def split_flags(cells: pd.Series) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -120,7 +109,22 @@ def split_flags(cells: pd.Series) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]
     return train, train | words.isin(_FALSE).to_numpy()
 
 
-def _numbers(cells: pd.Series, file: str) -> tuple[NDArray[np.float64], list[Problem]]:
+def _prefix_faults(cells: pd.Series, rows: NDArray[np.int64], file: str) -> tuple[NDArray[np.bool_], list[Problem]]:
+    """Which rows have a name of their own, and a problem for each that has not."""
+    named = np.ones(len(rows), bool)
+    first_row: dict[str, int] = {}
+    problems = []
+    for i, (prefix, row) in enumerate(zip(cells, rows.tolist(), strict=True)):
+        fault = _prefix_fault(prefix)
+        if fault is None and first_row.setdefault(prefix, row) != row:
+            fault = f"prefix {prefix!r} was used before, in row {first_row[prefix]}", "give each design one row"
+        if fault:
+            named[i] = False
+            problems.append(Problem(file, row, *fault))
+    return named, problems
+
+
+def _numbers(cells: pd.Series, rows: NDArray[np.int64], file: str) -> tuple[NDArray[np.float64], list[Problem]]:
     """A column as floats, and a problem for each cell that is no finite number."""
     import pandas as pd
 
@@ -128,12 +132,9 @@ def _numbers(cells: pd.Series, file: str) -> tuple[NDArray[np.float64], list[Pro
     problems = []
     for i in np.flatnonzero(~np.isfinite(values)):
         cell = cells.iloc[i]
-        what = (
-            f"column {cells.name!r} is empty"
-            if not cell.strip()
-            else f"column {cells.name!r} says {cell!r}, which is no finite number"
-        )
-        problems.append(Problem(file, int(i) + _FIRST_ROW, what, "fill in the number, or take the row out"))
+        what = f"says {cell!r}, which is no finite number" if cell.strip() else "is empty"
+        hint = "fill in the number, or take the row out"
+        problems.append(Problem(file, int(rows[i]), f"column {cells.name!r} {what}", hint))
     return values, problems
 
 

@@ -4,7 +4,7 @@ A design depends on (seed, index) alone, so any range can be drawn by itself, in
 
 Conditions are measured from the drawn pixels (A_c = pixels of component c in the half section):
 
-    width_px  = min(64, 2 * occupied columns + 1)      height_px = occupied rows + 1       (the public toy set's conventions)
+    width_px  = min(64, 2 * occupied columns + 1)      height_px = occupied rows + 1
     mass      = 1.20 A_group_nc + 1.15 A_group_km + 2.50 A_bt + 1.10 A_fpu + 1.60 A_tpc
     d_cons    = 1 - mass / 800                          fuel economy: a light tyre rolls easily
     d_rigid   = (A_bt + 0.25 A_fpu) / height_px / 1.4 - 1       vertical stiffness: belts and sidewall against height
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from epurecli.data.images import write_grey
 from epurecli.data.toy_shape import COMPONENTS, HEIGHT, UNIFORMS, WIDTH, rasterise, shape_from_uniforms
-from epurecli.data.workers import run_jobs
+from epurecli.data.workers import processes_for, run_jobs
 from epurecli.errors import UsageError
 
 __all__ = [
@@ -83,7 +83,7 @@ def measure(images: NDArray[np.uint8]) -> Table:
 
 
 def draw(seed: int, start: int, count: int) -> tuple[NDArray[np.uint8], Table]:
-    """Designs start .. start + count - 1 of a seed: images (count, 5, 64, 32), exactly 0 or 255, and their conditions."""
+    """Designs start .. start + count - 1 of a seed: images (count, 5, 64, 32), exactly 0 or 255, and conditions."""
     # Philox is counter-based: four 64-bit words a step, one word per uniform double.
     stream = np.random.Philox(key=seed).advance(start * UNIFORMS // 4)
     uniform = np.random.Generator(stream).random((count, UNIFORMS))
@@ -117,9 +117,13 @@ def make_toy(directory: Path, count: int, seed: int, progress: Callable[[str, in
     The CSV comes last and at once: a folder without it was interrupted.
 
     Raises:
-        UsageError: the folder exists and holds something.
+        UsageError: the folder exists and holds something, or no design would be for testing.
     """
     directory = Path(directory)
+    if count < TEST_EVERY:
+        raise UsageError(
+            f"{count} designs are too few: one in {TEST_EVERY} is for testing", f"ask for at least {TEST_EVERY}"
+        )
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError(f"{directory} exists and is not empty", "name a new folder, or delete this one first")
     existed = directory.exists()
@@ -151,7 +155,7 @@ def _write_all(directory: Path, count: int, seed: int, progress: Callable[[str, 
         {"directory": str(directory), "seed": seed, "start": i, "count": min(step, count - i)}
         for i in range(0, count, step)
     )
-    results = run_jobs("epurecli.data.toy:write_block", jobs, done, processes=1 if count < 200 else None)
+    results = run_jobs("epurecli.data.toy:write_block", jobs, done, processes=processes_for(count * len(COMPONENTS)))
     table = {name: np.concatenate([part[name] for part in results]) for name in results[0]}
     frame = pd.DataFrame({"matching": [prefix(i) for i in range(count)], **table})
     leading = ["matching", "train"]

@@ -1,17 +1,19 @@
 """The geometry of the built-in toy tyres: parameters in, five disjoint half cross-sections out.
 
-A section is drawn in the plane (u, v): u is the distance from the centre plane (the right edge of the image), v the depth below
-the top of the crown, both in pixels. On every image row the section is one interval of u, cut by four boundaries into three layers:
+A section is drawn in the plane (u, v): u is the distance from the centre plane (the right edge of the image), v the
+depth below the top of the crown, both in pixels. On every image row the section is one interval of u, cut by four
+boundaries into three layers:
 
     u:  0 ......... b3 |  carcass  | b2 |  belts or bead  | b1 |  tread or sidewall  | b0 ......... 32
         (air inside)   |  group_nc |    |   bt    or tpc  |    |  group_km  or fpu   |      (air outside)
 
-* Crown, v < v_wide: the four boundaries are nested superellipses  (u / a_k)^p + ((v_wide - v) / h_k)^p = 1  whose half-axes shrink
-  by the layers' thicknesses, so that belts and carcass follow the crown's curvature. Belts end at u = belt_edge; beyond it tread
-  lies on the carcass.
-* Flank, v >= v_wide: the outer contour runs from the widest point to the bead,  u = a - (a - u_bead) s(x), x = (v - v_wide) / (H - v_wide),
-  s(x) = w (3 x^2 - 2 x^3) + (1 - w) x^1.5;  layers keep their thickness along the contour's normal.
-* Bead: over the last rows the bead strip (tpc) grows out of the border between sidewall and carcass, then wraps the carcass's foot.
+* Crown, v < v_wide: the four boundaries are nested superellipses  (u / a_k)^p + ((v_wide - v) / h_k)^p = 1  whose
+  half-axes shrink by the layers' thicknesses, so that belts and carcass follow the crown's curvature. Belts end at
+  u = belt_edge; beyond it tread lies on the carcass.
+* Flank, v >= v_wide: the outer contour runs from the widest point to the bead,  u = a - (a - u_bead) s(x)  with
+  x = (v - v_wide) / (H - v_wide),  s(x) = w (3 x^2 - 2 x^3) + (1 - w) x^1.5;  layers keep their normal thickness.
+* Bead: over the last rows the bead strip (tpc) grows out of the border between sidewall and carcass, then wraps the
+  carcass's foot.
 
 Being cut from one interval per row, the parts are disjoint and their union is one object.
 """
@@ -53,7 +55,7 @@ class Shape:
 
 
 def shape_from_uniforms(uniform: Floats) -> Shape:
-    """Parameters from uniform numbers (n, UNIFORMS) in [0, 1). Proportions depend on the size: a larger tyre is built thicker."""
+    """Parameters from uniform numbers (n, UNIFORMS) in [0, 1). Proportions depend on the size: larger is thicker."""
     column = iter(uniform.T[:, :, None])
 
     def between(low: float | Floats, high: float | Floats) -> Floats:
@@ -126,7 +128,7 @@ def _boundaries(v: Floats, shape: Shape) -> tuple[Floats, Floats, Floats, Floats
     b2 = np.where(flank, flank_cover, _crown(v, s, shoulder_layer, crown_top))
     b3 = np.where(flank, flank_inner, _crown(v, s, shoulder_layer + s.carcass, crown_top + s.carcass))
     tread_base = np.minimum(_crown(v, s, s.tread_side, s.tread_crown), s.belt_edge)
-    # The bead strip replaces the sidewall within three rows; it starts thick enough not to fall apart into single pixels.
+    # The bead strip replaces the sidewall within three rows; it starts thick enough not to fall apart into pixels.
     wedge = np.where(v < bead_depth, 0.0, np.clip(0.4 + (v - bead_depth) / 4.0, 0.0, 1.0))
     b1 = np.where(flank, b2 + wedge * (b0 - b2), tread_base)
     return b0, np.clip(b1, b2, b0), b2, b3

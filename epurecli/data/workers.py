@@ -1,12 +1,13 @@
 """Work on all cores: plain Python processes that take jobs on stdin and answer on stdout, one JSON line each.
 
-Decoding thousands of small PNGs holds Python's lock, so threads do not help. `multiprocessing` would fork a process in which torch
-may already run threads, or (spawn) import the caller's script again, which bites everybody without an `if __name__` guard. These
-processes do neither, on any system.
+Decoding thousands of small PNGs holds Python's lock, so threads do not help. `multiprocessing` would fork a process in
+which torch may already run threads, or (spawn) import the caller's script again, which bites everybody without an
+`if __name__` guard. These processes do neither, on any system.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -22,6 +23,7 @@ from typing import Any
 
 Job = dict[str, Any]  # what JSON can hold
 Result = dict[str, Any]
+_FEW = 2000  # images
 
 
 def usable_cores() -> int:
@@ -29,6 +31,11 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def processes_for(images: int) -> int:
+    """How many processes pay off: small jobs are done before others have started."""
+    return usable_cores() if images >= _FEW else 1
 
 
 def run_jobs(
@@ -75,10 +82,10 @@ class _Pool:
     def run(self, done: Callable[[Job], None] | None) -> list[Result]:
         threads = [threading.Thread(target=self._feed, args=(process,), daemon=True) for process in self._processes]
         results: dict[int, Result] = {}
+        finished = 0
         try:
             for thread in threads:
                 thread.start()
-            finished = 0
             while finished < len(threads):
                 answer = self._answers.get()
                 if answer is None:
@@ -92,10 +99,11 @@ class _Pool:
         finally:
             self._stop.set()
             for process in self._processes:
-                if len(results) == 0 or process.poll() is None:
+                if finished < len(threads):  # something failed, here or there
                     process.kill()
+                with contextlib.suppress(OSError):
+                    process.stdin.close()  # the end of its jobs
                 process.wait()
-                process.stdin.close()
                 process.stdout.close()
         return [results[number] for number in sorted(results)]
 
