@@ -108,7 +108,7 @@ def requests_beyond(train: Floats, columns: Sequence[int], count: int, rng: np.r
 def conditioning(
     generated: Bits, requested: Floats, train_condition: Floats, measures: Sequence[Measure]
 ) -> tuple[Metric, ...]:
-    """Mean absolute error and share within 1 px of each size; apart for requests inside and outside the training range.
+    """Mean absolute error and share within 1 px of each size; apart where a requested size is out of the training range.
 
     A request above a measure's cap is taken as the cap, as the data set itself would write it.
 
@@ -118,8 +118,9 @@ def conditioning(
         train_condition: (M, D) tells the range.
         measures: from `learn_measures`.
     """
-    low, high = train_condition.min(0), train_condition.max(0)
-    inside = ((requested >= low) & (requested <= high)).all(1)  # (N,)
+    columns = [m.column for m in measures]
+    asked, trained = requested[:, columns], train_condition[:, columns]
+    inside = ((asked >= trained.min(0)) & (asked <= trained.max(0))).all(1)  # (N,)
     out = []
     for place, rows in (("", inside), (" out of range", ~inside)):
         if not rows.any():

@@ -11,7 +11,7 @@ from epurecli.evaluate.interval import mean_metric
 from epurecli.evaluate.metric import Better, Metric
 
 _GROUP = "validity"
-_REACH = 2  # a slit between two parts is at most this wide, in pixels
+_SLIT = 2  # a slit between two parts is at most this wide, in pixels
 
 
 def stray_pixels(bits: Bits) -> NDArray[np.intp]:
@@ -49,19 +49,22 @@ def gap_pixels(bits: Bits) -> NDArray[np.intp]:
     part = np.where(union, bits.argmax(1).astype(np.uint8) + 1, 0).astype(np.uint8)  # (N, H, W) 0 = background
     gap = shape.hole_pixels(union)
     for axis in (1, 2):
-        before, after = _nearest_part(part, axis), np.flip(_nearest_part(np.flip(part, axis), axis), axis)
-        gap |= (part == 0) & (before > 0) & (after > 0) & (before != after)
+        lines = np.moveaxis(part, axis, 1)
+        before, steps_before = _nearest_part(lines)
+        after, steps_after = (np.flip(a, 1) for a in _nearest_part(np.flip(lines, 1)))
+        slit = (before > 0) & (after > 0) & (before != after) & (steps_before + steps_after <= _SLIT + 1)
+        gap |= np.moveaxis(slit & (lines == 0), 1, axis)
     return gap.sum((1, 2))
 
 
-def _nearest_part(part: NDArray[np.uint8], axis: int) -> NDArray[np.uint8]:
-    """The nearest component number among the `_REACH` pixels before each pixel along the axis; 0 if none."""
-    lines = np.moveaxis(part, axis, 1)
-    out = np.zeros_like(lines)
-    for step in range(_REACH, 0, -1):  # nearest last, so that it wins
+def _nearest_part(lines: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The nearest part among the few pixels before each one along axis 1, and how many steps back; 0 and 0 if none."""
+    part, steps = np.zeros_like(lines), np.zeros_like(lines)
+    for step in range(_SLIT, 0, -1):  # nearest last, so that it wins
         seen = lines[:, :-step]
-        out[:, step:] = np.where(seen > 0, seen, out[:, step:])
-    return np.moveaxis(out, 1, axis)
+        part[:, step:] = np.where(seen > 0, seen, part[:, step:])
+        steps[:, step:] = np.where(seen > 0, np.uint8(step), steps[:, step:])
+    return part, steps
 
 
 def validity(samples: Bits, raw: NDArray[np.generic]) -> tuple[Metric, ...]:
