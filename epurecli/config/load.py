@@ -151,7 +151,11 @@ def _keys_at(schema: type[BaseModel], path: Sequence[str]) -> list[str]:
 
 def shipped() -> dict[str, Any]:
     """Name -> resource of every YAML that comes with the package."""
-    return {f.name.removesuffix(".yaml"): f for f in files("epurecli.configs").iterdir() if f.name.endswith(".yaml")}
+    try:
+        folder = files("epurecli.configs")
+    except ModuleNotFoundError:  # a source tree that was never installed
+        folder = Path(__file__).parents[2] / "configs"
+    return {f.name.removesuffix(".yaml"): f for f in folder.iterdir() if f.name.endswith(".yaml")}
 
 
 def read_source(source: str | Path) -> tuple[str, str]:

@@ -6,9 +6,10 @@ section where it has several stages. Key names are the plan's.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -191,8 +192,24 @@ class SamplingConfig(Section):
     cross_modal: CrossModalConfig = CrossModalConfig()
 
 
+@dataclass(frozen=True)
+class Claim:
+    """What the plan says a model's size is, in millions of parameters (low, high)."""
+
+    total: tuple[float, float]
+    trainable: tuple[float, float] | None = None
+    frozen: tuple[float, float] | None = None
+    text: str = ""
+
+    def met(self, total: int, trainable: int) -> bool:
+        pairs = ((self.total, total), (self.trainable, trainable), (self.frozen, total - trainable))
+        return all(span is None or span[0] <= count / 1e6 <= span[1] for span, count in pairs)
+
+
 class RunConfig(Section):
-    """A whole YAML file. Rooms narrow `model` (and `training`)."""
+    """A whole YAML file. Rooms narrow `model` (and `training`), and state the plan's claim."""
+
+    CLAIM: ClassVar[Claim | None] = None
 
     model: ModelConfig
     data: DataConfig

@@ -56,6 +56,11 @@ def schema_of(name: str) -> type[RunConfig]:
         raise ConfigError(f"model.type: {error.message}", hint=error.hint) from error
 
 
+def model_class(name: str) -> type[GenerativeModel]:
+    """The class of a model; imports torch. Raises: UsageError."""
+    return _load(room_of(name).model)
+
+
 def build(config: RunConfig) -> GenerativeModel:
     """An untrained model, with torch's current default device and seed."""
-    return _load(room_of(config.model.type).model)(config)
+    return model_class(config.model.type)(config)

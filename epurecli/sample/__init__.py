@@ -1,0 +1,1 @@
+"""THE sampler and what it writes."""

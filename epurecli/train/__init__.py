@@ -1,0 +1,1 @@
+"""THE training loop, its state, and what it reports."""

@@ -1,0 +1,283 @@
+"""The run folder: what a training run leaves behind, and how it is found and read again.
+
+    config.yaml          the resolved config, every default spelled out
+    run.json             model, data facts (components, condition scaling, digest), versions, seed, whether it finished
+    best.safetensors     weights of the best evaluation (EMA where the config asks for it)
+    last.safetensors     weights of the last epoch
+    state.safetensors    what `--resume` needs beside the weights
+    metrics.csv          one row per epoch; curves.png draws it
+
+Only safetensors and JSON are ever loaded. Each file is written to a temporary name and renamed; each safetensors file
+carries the SHA-256 of its tensors, which loading checks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from epurecli import __version__
+from epurecli.config import RunConfig, dump_config, load_config
+from epurecli.data.conditions import ConditionScaler
+from epurecli.errors import CheckpointError, EpureError, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from epurecli.data.dataset import Dataset
+    from epurecli.models.base import GenerativeModel
+
+DIGEST = "sha256"
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write, flush to disk, rename: a reader sees the old file or the new one, never half of one.
+
+    Raises: EpureError: full disk, no permission.
+    """
+    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise EpureError(f"{path}: cannot be written: {error.strerror}", hint="free some space or choose another --out") from error
+
+
+def write_json(path: Path, tree: Any) -> None:
+    write_atomic(path, (json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    import torch
+
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(memoryview(tensor.flatten().view(torch.uint8).numpy()))
+    return total.hexdigest()
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Save atomically with a digest of the contents; returns the digest."""
+    from safetensors.torch import save
+
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    digest = _digest(ready)
+    write_atomic(path, save(ready, {**metadata, DIGEST: digest}))
+    return digest
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(tensors, metadata) of a safetensors file written by `save_tensors`.
+
+    Raises: CheckpointError: missing, truncated or altered.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: truncated or not a safetensors file ({error})", hint="use the other one with --which best|last"
+        ) from error
+    if metadata.get(DIGEST) != _digest(tensors):
+        raise CheckpointError(
+            f"{path}: its contents do not match its checksum; the file was altered or damaged",
+            hint="use the other one with --which best|last, or train again",
+        )
+    return tensors, metadata
+
+
+# --- run folders ------------------------------------------------------------------------------------------------------
+
+
+def new_run_folder(parent: Path) -> Path:
+    """`<parent>/<timestamp>-<n>`, made exclusively, so that two runs started at once never share one."""
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    for n in range(1000):
+        folder = parent / f"{stamp}-{n}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be made: {error.strerror}", hint="choose another --out") from error
+        return folder
+    raise UsageError(f"{parent}: too many runs started in one second")
+
+
+def host_facts() -> dict[str, Any]:
+    """Versions and machine facts that explain a result later."""
+    import torch
+
+    facts = {"epure": __version__, "python": sys.version.split()[0], "torch": torch.__version__}
+    facts |= {"platform": platform.platform(), "threads": torch.get_num_threads()}
+    if torch.cuda.is_available():
+        facts["gpu"] = torch.cuda.get_device_name()
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+        facts["git"] = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        pass  # not a checkout, or no git: the version says enough
+    return facts
+
+
+def start_run(config: RunConfig, dataset: Dataset, parent: Path) -> Path:
+    """Make a run folder and write what is known before training."""
+    folder = new_run_folder(parent)
+    write_atomic(folder / "config.yaml", dump_config(config).encode())
+    facts = {
+        "model": config.model.type,
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "finished": False,
+        "components": list(dataset.components),
+        "image_size": list(dataset.image_size),
+        "conditions": dataset.scaler.to_dict(),
+        "condition_moments": condition_moments(dataset),
+        "data": {"source": dataset.source, "digest": dataset.digest, "train": len(dataset.train), "test": len(dataset.test)},
+        "host": host_facts(),
+    }
+    write_json(folder / "run.json", facts)
+    return folder
+
+
+def condition_moments(dataset: Dataset) -> dict[str, Any]:
+    """Mean (D,) and covariance (D, D) of the training conditions, raw units: fills in what a request leaves open."""
+    raw = dataset.conditions[dataset.train]
+    centred = raw - raw.mean(0)
+    return {"mean": raw.mean(0).tolist(), "covariance": (centred.T @ centred / len(raw)).tolist()}
+
+
+def update_run(folder: Path, **facts: Any) -> None:
+    write_json(folder / "run.json", {**read_run(folder), **facts})
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """run.json. Raises: CheckpointError: not a run folder, or damaged."""
+    path = folder / "run.json"
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder}: not a run folder (no run.json)") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not readable ({error})") from error
+    missing = {"model", "components", "conditions"} - set(facts if isinstance(facts, dict) else ())
+    if missing:
+        raise CheckpointError(f"{path}: lacks {', '.join(sorted(missing))}")
+    return facts
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """metrics.csv, numbers as numbers, absent terms absent."""
+    import csv
+
+    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = [{k: v for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
+    return [{k: v if k == "stage" else float(v) for k, v in row.items()} for row in rows]
+
+
+def newest_run(parent: Path, model: str) -> Path:
+    """The newest finished run (by folder name: copying changes time stamps).
+
+    Raises: NotFound, saying which command makes one.
+    """
+    folders = sorted((f for f in parent.glob("*") if (f / "run.json").is_file()), key=_run_order, reverse=True)
+    for folder in folders:
+        if read_run(folder).get("finished"):
+            return folder
+    unfinished = f"; {folders[0]} has not finished (--checkpoint {folders[0]} takes it as it is)" if folders else ""
+    raise NotFound(f"no finished run of {model} under {parent}{unfinished}", hint=f"train one: epure train {model}")
+
+
+def _run_order(folder: Path) -> tuple[str, int]:
+    stamp, _, n = folder.name.rpartition("-")
+    return (stamp, int(n)) if n.isdigit() else (folder.name, 0)
+
+
+# --- trained models ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A model with its weights, and what sampling must know about its training."""
+
+    model: GenerativeModel
+    config: RunConfig
+    facts: dict[str, Any]  # run.json
+    scaler: ConditionScaler
+    path: Path  # of the weights
+    digest: str
+    stage: str
+    epoch: int
+    metric: float
+
+
+def save_weights(path: Path, model: GenerativeModel, *, stage: str, epoch: int, metric: float) -> str:
+    facts = {"model": model.config.model.type, "stage": stage, "epoch": str(epoch), "metric": repr(metric)}
+    return save_tensors(path, model.state_dict(), facts)
+
+
+def load_weights(model: GenerativeModel, path: Path) -> dict[str, str]:
+    """Fill a model from a checkpoint; returns its metadata. Raises: CheckpointError: names the first tensor that does not fit."""
+    tensors, metadata = load_tensors(path)
+    own = model.state_dict()
+    for name in sorted(own.keys() | tensors.keys()):
+        if name not in tensors:
+            raise CheckpointError(f"{path}: lacks the weights {name!r} of this {model.config.model.type}")
+        if name not in own:
+            raise CheckpointError(f"{path}: holds {name!r}, which this {model.config.model.type} does not have")
+        if own[name].shape != tensors[name].shape:
+            shapes = f"{tuple(tensors[name].shape)}, expected {tuple(own[name].shape)}"
+            raise CheckpointError(f"{path}: {name!r} has shape {shapes}")
+    model.load_state_dict(tensors)
+    return metadata
+
+
+def load_model(checkpoint: Path, which: str = "best", expect: str | None = None) -> TrainedModel:
+    """Read a trained model from a run folder (`which` = best or last) or from a .safetensors file inside one.
+
+    Raises: CheckpointError; UsageError where the run is of another model than `expect`.
+    """
+    from epurecli.models.registry import build, schema_of
+
+    folder, path = (checkpoint, checkpoint / f"{which}.safetensors") if checkpoint.is_dir() else (checkpoint.parent, checkpoint)
+    if not checkpoint.exists():
+        raise CheckpointError(f"{checkpoint}: no such run or checkpoint")
+    facts = read_run(folder)
+    if expect is not None and facts["model"] != expect:
+        raise UsageError(f"{checkpoint} holds a {facts['model']}, not a {expect}", hint=f"epure sample {facts['model']} ...")
+    config = load_config(folder / "config.yaml", schema_of)
+    model = build(config)
+    metadata = load_weights(model, path)
+    return TrainedModel(
+        model=model.eval().requires_grad_(False),
+        config=config,
+        facts=facts,
+        scaler=ConditionScaler.from_dict(facts["conditions"]),
+        path=path,
+        digest=metadata[DIGEST],
+        stage=metadata.get("stage", "?"),
+        epoch=int(metadata.get("epoch", 0)),
+        metric=float(metadata.get("metric", "nan")),
+    )

@@ -1,0 +1,17 @@
+"""Which commands there are. Each module defines one function and imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import typer
+
+from epurecli.cli import count_params, data, doctor, models, sample, train
+
+
+def register(app: typer.Typer) -> None:
+    """Hang every command on the tree."""
+    app.command("train")(train.train)
+    app.command("sample")(sample.sample)
+    app.command("count-params")(count_params.count_params)
+    app.command("models")(models.models)
+    app.command("doctor")(doctor.doctor)
+    app.add_typer(data.app, name="data")

@@ -1,0 +1,53 @@
+"""Where output goes: results to stdout, everything about the work (bars, notes, warnings, errors) to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from epurecli.errors import EpureError
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Settings:
+    """Flags that hold for the whole process; set once by the root command."""
+
+    quiet = False
+
+
+def note(text: str) -> None:
+    """A line about the work; silent under --quiet."""
+    if not Settings.quiet:
+        err.print(text, markup=False)
+
+
+def warn(text: str) -> None:
+    err.print(Text("warning: ", style="yellow") + Text(text))
+
+
+def say(text: str = "") -> None:
+    """A line of result."""
+    out.print(text, markup=False)
+
+
+def say_json(tree: Any) -> None:
+    import json
+
+    sys.stdout.write(json.dumps(tree, indent=2, ensure_ascii=False) + "\n")
+
+
+def show_error(error: EpureError) -> None:
+    err.print(Text("error: ", style="bold red") + Text(error.message))
+    if error.hint:
+        err.print(Text("  hint: ", style="cyan") + Text(error.hint))
+
+
+def interactive() -> bool:
+    """Whether bars make sense: a terminal on stderr, and not silenced."""
+    return err.is_terminal and not Settings.quiet and not os.environ.get("CI")

@@ -1,0 +1,29 @@
+"""`epure models`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from epurecli.cli import console
+
+
+def models(json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False) -> None:
+    """List the models, their modes and their shipped configs."""
+    from epurecli.config import shipped
+    from epurecli.models.registry import ROOMS, model_class
+
+    rows = []
+    for name, room in ROOMS.items():
+        modes = sorted(m.value for m in model_class(name).modes)
+        rows.append({"model": name, "title": room.title, "modes": modes, "configs": [c for c in sorted(shipped()) if c.startswith(f"{name}_")]})
+    if json:
+        console.say_json(rows)
+        return
+    from rich.table import Table
+
+    table = Table("model", "", "modes", "configs")
+    for row in rows:
+        table.add_row(row["model"], row["title"], "\n".join(row["modes"]), "\n".join(row["configs"]))
+    console.out.print(table)

@@ -1,0 +1,73 @@
+"""Progress on stderr: a bar on a terminal, one line per epoch elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from epurecli.cli import console
+
+if TYPE_CHECKING:
+    from epurecli.config.schema import StageConfig
+
+
+def bar() -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[extra]}"),
+    )
+    return Progress(*columns, console=console.err, disable=not console.interactive(), transient=True)
+
+
+@contextmanager
+def counting() -> Iterator[Callable[[str, int, int], None]]:
+    """A callback (what, done, all) that draws a bar."""
+    with bar() as progress:
+        tasks: dict[str, int] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total, extra="")
+            progress.update(tasks[what], completed=done, total=total)
+
+        yield report
+
+
+class TrainingProgress:
+    """Shows a run. A `Reporter` of `epurecli.train`."""
+
+    def __init__(self, progress: Progress, tensorboard: Any | None = None) -> None:
+        self.progress, self.writer = progress, tensorboard
+        self.task: Any = None
+
+    def stage(self, name: str, index: int, count: int, settings: StageConfig, steps_per_epoch: int) -> None:
+        limit = f", at most {settings.budget_s:g} s" if settings.budget_s else ""
+        which = f"stage {index + 1} of {count}: " if count > 1 else ""
+        console.note(f"{which}{name}, {settings.epochs} epochs of {steps_per_epoch} steps{limit}")
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+        self.steps = steps_per_epoch
+        self.task = self.progress.add_task(name, total=settings.epochs * steps_per_epoch, extra="")
+
+    def step(self, epoch: int, batch: int) -> None:
+        self.progress.update(self.task, completed=epoch * self.steps + batch)
+
+    def epoch(self, row: Mapping[str, float | int | str], improved: bool) -> None:
+        terms = {k: v for k, v in row.items() if k.startswith(("train_", "val_"))}
+        shown = "  ".join(f"{k.replace('train_', '').replace('val_', 'val ')} {v:.4g}" for k, v in terms.items())
+        line = f"epoch {row['epoch']:>3}  {shown}  {row['designs_per_s']:.0f} designs/s{'  *' if improved else ''}"
+        console.note(line)
+        if self.writer is not None:
+            for name, value in terms.items():
+                self.writer.add_scalar(f"{row['stage']}/{name}", value, row["step"])
+
+    def note(self, text: str) -> None:
+        console.note(text)

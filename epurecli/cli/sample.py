@@ -1,0 +1,247 @@
+"""`epure sample`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from epurecli.cli import console
+from epurecli.errors import UsageError
+
+if TYPE_CHECKING:
+    from epurecli.checkpoint import TrainedModel
+    from epurecli.sample.sampler import Request
+    from epurecli.types import Mode
+
+
+def sample(
+    model: Annotated[str, typer.Argument(help="What to sample; `epure models` lists them.")],
+    mode: Annotated[
+        str | None, typer.Option(help="unconditional, conditional, inpainting or cross-modal (default: the config's).")
+    ] = None,
+    num_samples: Annotated[int | None, typer.Option(min=1, help="How many designs (default: the config's, or one per given row).")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Run folder or .safetensors file (default: the newest finished run).")
+    ] = None,
+    which: Annotated[str, typer.Option(help="best or last weights of the run.")] = "best",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
+    conditions_csv: Annotated[Path | None, typer.Option(help="CSV with the condition columns, one design per row.")] = None,
+    set_condition: Annotated[list[str], typer.Option(help="width_px=58, in raw units (repeatable).")] = [],  # noqa: B006
+    grid: Annotated[str | None, typer.Option(help="width_px=49:64:4,height_px=45:59:4: every combination.")] = None,
+    mask: Annotated[list[str], typer.Option(help="Hide this component, by number or name (repeatable).")] = [],  # noqa: B006
+    source_component: Annotated[list[str], typer.Option(help="Cross-modal: what is given (repeatable).")] = [],  # noqa: B006
+    target_component: Annotated[list[str], typer.Option(help="Cross-modal: what is wanted (default: all the others).")] = [],  # noqa: B006
+    input: Annotated[Path | None, typer.Option(help="Folder of designs to complete (default: the test split).")] = None,
+    data: Annotated[Path | None, typer.Option(help="Data set whose test split is used (default: the run's own).")] = None,
+    num_posterior_samples: Annotated[int | None, typer.Option(min=1, help="Draws per completed design.")] = None,
+    keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Write every draw, not only mean and spread.")] = False,
+    crisp: Annotated[bool | None, typer.Option("--crisp/--grey", help="Black-and-white parts, or grey means.")] = None,
+    format: Annotated[str, typer.Option(help="png, or npz (a few large files).")] = "png",
+    batch_sz: Annotated[int | None, typer.Option(min=1, help="Designs handed to the writer at a time; never changes a design.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Folder of runs (default: outputs/<model>).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write (default: samples/<model>/<mode>-<n>).")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+) -> None:
+    """Draw designs with a trained model: PNGs per component, manifest.csv, contact_sheet.png."""
+    from epurecli.cli.options import parse_device, parse_mode
+    from epurecli.models.registry import room_of
+
+    room_of(model)
+    wanted = parse_mode(mode) if mode is not None else None
+    if which not in ("best", "last"):
+        raise UsageError(f"--which {which}: expected best or last")
+    if format not in ("png", "npz"):
+        raise UsageError(f"--format {format}: expected png or npz")
+    given = [flag for flag, value in (("--conditions-csv", conditions_csv), ("--set-condition", set_condition), ("--grid", grid)) if value]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other")
+
+    from epurecli import checkpoint as runs_
+    from epurecli.sample import sampler
+    from epurecli.sample.writer import SampleWriter
+
+    where = parse_device(device)
+    run = checkpoint or runs_.newest_run(runs or Path("outputs") / model, model)
+    trained = runs_.load_model(run, which, expect=model)
+    settings = trained.config.sampling
+    wanted = wanted or settings.mode
+    trained.model.require(wanted)
+    console.note(f"model: {trained.path}, epoch {trained.epoch}, loss {trained.metric:.4g}")
+
+    table = _conditions(trained, conditions_csv, set_condition, grid)
+    request = _request(
+        trained, wanted, table, num_samples, seed, mask, source_component, target_component, input, data,
+        num_posterior_samples or settings.inpainting.num_posterior_samples,
+        keep_draws, settings.crisp if crisp is None else crisp,
+    )  # fmt: skip
+    folder = out or _fresh(trained.config.paths.samples_dir, wanted.value)
+    provenance = {
+        "model": model, "mode": wanted.value, "seed": str(seed), "checkpoint": trained.path.as_posix(), "checkpoint_sha256": trained.digest
+    }  # fmt: skip
+    network = trained.model.to(where)
+    blocks = sampler.draw(request, network.generate, network.noise_dim, trained.scaler, where)
+    from epurecli.cli.progress import bar
+
+    with (
+        SampleWriter(
+            folder, trained.config.data.component_dirs, trained.scaler.columns,
+            format=format, overwrite=overwrite, provenance=provenance,
+        ) as writer,
+        bar() as progress,
+    ):  # fmt: skip
+        task = progress.add_task("sampling", total=len(request), extra="")
+        for drawn in sampler.grouped(blocks, batch_sz or settings.batch_sz):
+            writer.write(drawn)
+            progress.update(task, advance=len(drawn))
+    console.say(f"samples: {folder}")
+    console.note(f"{len(request):,} designs; look at {folder / 'contact_sheet.png'}")
+
+
+def _conditions(trained: TrainedModel, csv: Path | None, settings: list[str], grid: str | None) -> Any:
+    """Raw conditions (M, D) that were asked for, or None."""
+    import numpy as np
+
+    from epurecli.sample import conditions
+
+    columns = trained.scaler.columns
+    if csv is not None:
+        table = conditions.read_csv(csv, columns)
+    elif settings:
+        table = conditions.parse_settings(settings, columns)
+    elif grid is not None:
+        table = conditions.parse_grid(grid, columns)
+    else:
+        return None
+    open_ = [c for c, value in zip(columns, table[0], strict=True) if np.isnan(value)]
+    moments = trained.facts["condition_moments"]
+    table = conditions.complete(table, np.array(moments["mean"]), np.array(moments["covariance"]))
+    for column in open_:
+        values = table[:, columns.index(column)]
+        shown = f"{values[0]:.4g}" if np.ptp(values) == 0 else f"{values.min():.4g} to {values.max():.4g}"
+        console.note(f"{column} is not given: {shown}, expected from the training data given the rest")
+    for warning in trained.scaler.outside(table):
+        console.warn(warning)
+    return table
+
+
+def _request(
+    trained: TrainedModel, mode: Mode, table: Any, count: int | None, seed: int, hide: list[str], sources: list[str],
+    targets: list[str], folder: Path | None, data: Path | None, draws: int, keep_draws: bool, crisp: bool,
+) -> Request:  # fmt: skip
+    """Put together what to draw: names, conditions, observed parts."""
+    import numpy as np
+
+    from epurecli.cli.options import data_section, parse_component
+    from epurecli.data.dataset import open_dataset
+    from epurecli.sample.sampler import Request
+    from epurecli.types import Mode
+
+    config = trained.config
+    components = config.data.component_dirs
+    mode_flags = {"--mask": hide, "--input": folder, "--keep-draws": keep_draws}
+    cross_flags = {"--source-component": sources, "--target-component": targets}
+    if not mode.observes:
+        wrong = [flag for flag, value in (mode_flags | cross_flags).items() if value]
+        if wrong:
+            raise UsageError(f"{', '.join(wrong)}: only for --mode inpainting or cross-modal, not {mode.value}")
+    if mode is Mode.UNCONDITIONAL and table is not None:
+        raise UsageError("--mode unconditional takes no conditions", hint="use --mode conditional")
+
+    def dataset():
+        section = data_section(data) if data is not None else None
+        chosen = type(config.data).model_validate({**section, "condition_columns": config.data.condition_columns}) if section else config.data
+        found = open_dataset(chosen)
+        if found.components != components:
+            raise UsageError(f"the data has {', '.join(found.components)}; the model was trained on {', '.join(components)}")
+        return found
+
+    if not mode.observes:
+        number = count or (len(table) if table is not None else config.sampling.num_samples)
+        if mode is Mode.CONDITIONAL and table is None:
+            if not trained.scaler.columns:
+                raise UsageError("this model was trained without conditions", hint="use --mode unconditional")
+            source = dataset()
+            table = source.conditions[source.test]
+            console.note("conditions: those of the test designs (--set-condition, --grid or --conditions-csv give others)")
+        rows = np.arange(number)
+        conditions = table[rows % len(table)] if table is not None else None
+        return Request(mode, Numbered(number), seed, crisp=crisp, conditions=conditions)
+
+    observed = _observed(mode, components, hide, sources, targets, config, parse_component)
+    if folder is not None:
+        from epurecli.data.partial import read_observed
+
+        hidden = frozenset(np.flatnonzero(~observed).tolist())
+        partial = read_observed(folder, components, config.model.image_size, config.data.filename_pattern, hidden)
+        names, images, masks, truth = list(partial.prefixes), partial.images, partial.mask, False
+        chosen = np.arange(len(names))
+    else:
+        source = dataset()
+        chosen = source.test
+        names, images, truth = [source.prefixes[i] for i in chosen], source.images, True
+        masks = np.broadcast_to(observed, (len(names), len(components)))
+    number = min(count or (len(names) if folder is not None else config.sampling.num_samples), len(names))
+    if count is not None and count > number:
+        console.warn(f"there are {number} designs to complete, fewer than the {count} asked for")
+    conditions = table[np.arange(number) % len(table)] if table is not None else None
+    return Request(
+        mode, names[:number], seed, draws, keep_draws, crisp, conditions, images, chosen[:number], masks[:number], truth
+    )
+
+
+def _observed(mode: Mode, components, hide, sources, targets, config, parse_component):
+    """Which components are given, (C,) bool: --mask hides, --source-component shows."""
+    import numpy as np
+
+    from epurecli.types import Mode
+
+    if len(components) == 1:
+        raise UsageError(f"--mode {mode.value}: the model has one component only; there is nothing to complete it from")
+    shown = np.ones(len(components), bool)
+    if mode is Mode.INPAINTING:
+        if sources or targets:
+            raise UsageError("--source-component and --target-component belong to --mode cross-modal", hint="use --mask")
+        if not hide:
+            hide = [components[0]]
+            console.note(f"--mask is not given: hiding {components[0]}")
+        shown[[parse_component(c, components) for c in hide]] = False
+    else:
+        if hide:
+            raise UsageError("--mask belongs to --mode inpainting", hint="use --source-component and --target-component")
+        default = config.sampling.cross_modal
+        given = [parse_component(c, components) for c in sources or [default.source_component]]
+        wanted = [parse_component(c, components) for c in targets or ([] if sources else [default.target_component])]
+        both = [components[i] for i in given if i in wanted]
+        if both:
+            raise UsageError(f"{both[0]} is both --source-component and --target-component")
+        shown[:] = False
+        shown[given] = True
+    if not shown.any():
+        raise UsageError("every component is hidden", hint="use --mode unconditional, or hide fewer")
+    if shown.all():
+        raise UsageError("no component is hidden: there is nothing to draw")
+    return shown
+
+
+class Numbered:
+    """sample_00000, sample_00001, ...: names of any number of designs, made when asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, part: slice) -> list[str]:
+        return [f"sample_{i:05d}" for i in range(*part.indices(self.count))]
+
+
+def _fresh(parent: Path, mode: str) -> Path:
+    """The first `<mode>-<n>` that is not there."""
+    n = 0
+    while (parent / f"{mode}-{n}").exists():
+        n += 1
+    return parent / f"{mode}-{n}"

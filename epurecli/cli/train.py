@@ -1,0 +1,203 @@
+"""`epure train`."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from epurecli.cli import console
+from epurecli.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from epurecli.config import RunConfig
+
+EPURE_CSV = Path("data/epure/performances.csv")
+
+
+def train(
+    model: Annotated[str, typer.Argument(help="What to train; `epure models` lists them.")],
+    config: Annotated[str | None, typer.Option(help="A YAML file, or the name of a shipped config.")] = None,
+    data: Annotated[Path | None, typer.Option(help="A folder of designs; overrides the config's data section.")] = None,
+    set_: Annotated[list[str], typer.Option("--set", help="Override a key: training.lr=3e-4 (repeatable).")] = [],  # noqa: B006
+    budget: Annotated[str | None, typer.Option(help="Time limit of training, such as 180s or 3m.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Overrides training.seed.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, ...")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder for runs (default: the config's paths.output_dir).")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue this run folder with its own config.")] = None,
+    init_from: Annotated[Path | None, typer.Option(help="Start a new run from these weights (run folder or file).")] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")] = False,
+) -> None:
+    """Train a model; the run folder it makes is what `epure sample` takes.
+
+    Without --config and --data: the EPURE data set with the plan's config where data/epure is found, otherwise the built-in
+    toy tyres with the toy config.
+    """
+    from epurecli.models.registry import room_of
+
+    room_of(model)
+    if resume is not None:
+        given = {"--config": config, "--data": data, "--set": set_, "--seed": seed, "--out": out, "--init-from": init_from}
+        clash = [flag for flag, value in given.items() if value not in (None, [])]
+        if clash:
+            raise UsageError(f"--resume continues a run as it was configured; {', '.join(clash)} cannot be given with it")
+    else:
+        resolved = resolve(model, config, data, set_, budget, seed)
+
+    from epurecli import checkpoint
+    from epurecli.cli.options import parse_device
+    from epurecli.config import load_config
+    from epurecli.models.registry import schema_of
+
+    where = parse_device(device)
+    if resume is not None:
+        facts = checkpoint.read_run(resume)
+        if facts["model"] != model:
+            raise UsageError(f"{resume} is a run of {facts['model']}, not of {model}")
+        resolved = load_config(resume / "config.yaml", schema_of)
+    _run(resolved, where, out, resume, init_from, tensorboard)
+
+
+def resolve(
+    model: str, config: str | None, data: Path | None, overrides: list[str], budget: str | None = None, seed: int | None = None
+) -> RunConfig:
+    """The config of a new run: decides between the plan's and the toy's, and says which and why."""
+    from epurecli.cli.options import data_section, parse_seconds
+    from epurecli.config import load_config
+    from epurecli.models.registry import schema_of
+
+    sections = {}
+    if data is not None:
+        sections["data"] = data_section(data)
+    if config is None:
+        real = data is None and EPURE_CSV.is_file()
+        config = f"{model}_epure_full" if real else f"{model}_toy"
+        if data is not None:
+            console.note(f"config {config} (shipped) on {data}")
+        elif real:
+            console.note(f"config {config}: found {EPURE_CSV}")
+        else:
+            console.note(f"config {config} on the built-in toy tyres: there is no {EPURE_CSV} here (--data DIR takes a folder)")
+    extra = list(overrides)
+    seconds = parse_seconds(budget)
+    if seconds is not None:
+        # the schedules follow the time, so the number of epochs no longer matters
+        extra += [f"training.budget_s={seconds}"]
+    if seed is not None:
+        extra += [f"training.seed={seed}"]
+    resolved = load_config(config, schema_of, extra, sections)
+    if resolved.model.type != model:
+        raise UsageError(f"{config} configures a {resolved.model.type}, not a {model}")
+    return resolved
+
+
+def _run(resolved: RunConfig, device, out: Path | None, resume: Path | None, init_from: Path | None, tensorboard: bool) -> None:
+    import torch
+
+    from epurecli import checkpoint
+    from epurecli.cli.progress import TrainingProgress, bar, counting
+    from epurecli.data.dataset import open_dataset
+    from epurecli.models.registry import build
+    from epurecli.train.loop import Run, Stopped
+    from epurecli.train.loop import train as fit
+    from epurecli.train.metrics import plot_curves
+
+    with counting() as report:
+        dataset = open_dataset(resolved.data, report)
+    _check_fits(resolved, dataset)
+    console.note(
+        f"data: {dataset.source}: {len(dataset.train):,} designs to train, {len(dataset.test):,} to test; "
+        f"{', '.join(dataset.components)}"
+    )
+    torch.manual_seed(resolved.training.seed)  # initial weights; everything later has generators of its own
+    model = build(resolved)
+    if init_from is not None:
+        source = init_from / "best.safetensors" if init_from.is_dir() else init_from
+        checkpoint.load_weights(model, source)
+        console.note(f"starting from the weights of {source}")
+    total = sum(p.numel() for p in model.parameters())
+    console.note(f"model: {resolved.model.type}, {total / 1e6:.2f} M parameters, on {device}")
+    writer = _tensorboard(tensorboard)
+    if resume is not None:
+        folder = resume
+        found = checkpoint.read_run(folder)["data"]["digest"]
+        if found != dataset.digest:
+            raise UsageError(f"{folder}: the data has changed since this run began", hint="start a new run instead of --resume")
+        if not (folder / "state.safetensors").is_file():
+            raise NotFound(f"{folder}: there is no state.safetensors to resume from")
+    else:
+        folder = checkpoint.start_run(resolved, dataset, out or resolved.paths.output_dir)
+    autocast = device.type == "cuda" if resolved.training.precision == "auto" else resolved.training.precision == "bf16"
+    events = writer(str(folder / "tensorboard")) if writer else None
+    began = time.monotonic()
+    with bar() as progress, stopping() as stop_requested:
+        reporter = TrainingProgress(progress, events)
+        run = Run(model, dataset, folder, resolved.training.seed, device, autocast, reporter)
+        try:
+            fit(run, resume=resume is not None, stop_requested=stop_requested)
+        except Stopped:
+            progress.stop()
+            console.note(f"stopped; continue with: epure train {resolved.model.type} --resume {folder}")
+            raise typer.Exit(stop_requested.code) from None
+    if events is not None:
+        events.close()
+    rows = checkpoint.read_metrics(folder)
+    plot_curves(rows, folder / "curves.png")
+    facts = checkpoint.read_run(folder)
+    console.note(f"trained in {time.monotonic() - began:.0f} s; best epoch {facts['best_epoch']}, loss {facts['best']:.4g}")
+    console.say(f"run: {folder}")
+    console.note(f"next: epure sample {resolved.model.type}   (curves: {folder / 'curves.png'})")
+
+
+def _check_fits(config: RunConfig, dataset) -> None:
+    if tuple(dataset.image_size) != tuple(config.model.image_size):
+        raise UsageError(
+            f"the images are {dataset.image_size[0]}x{dataset.image_size[1]}, "
+            f"but model.image_size is {config.model.image_size[0]}x{config.model.image_size[1]} (height x width)",
+            hint=f"--set model.image_size=[{dataset.image_size[0]},{dataset.image_size[1]}]",
+        )
+    if not len(dataset.test):
+        raise UsageError("the data has no test designs: which epoch is best could not be told", hint="epure data check DIR")
+
+
+def _tensorboard(wanted: bool):
+    if not wanted:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UsageError("--tensorboard needs the tensorboard package", hint="pip install 'epure[tensorboard]'") from None
+    return SummaryWriter
+
+
+class StopFlag:
+    """Set by the first Ctrl-C or SIGTERM; a second Ctrl-C stops at once."""
+
+    code = 0
+
+    def __call__(self) -> bool:
+        return self.code != 0
+
+    def handle(self, number: int, frame: object) -> None:
+        if self.code:
+            raise SystemExit(128 + number)
+        self.code = 128 + number
+        console.note("stopping after this step (again: at once) ...")
+
+
+@contextmanager
+def stopping() -> Iterator[StopFlag]:
+    """Turns the stop signals into a flag while training runs."""
+    flag = StopFlag()
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    before = [signal.signal(n, flag.handle) for n in numbers]
+    try:
+        yield flag
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,53 @@
+"""Parameters of the shipped configs, counted without data and without allocating a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from epurecli.config import load_config, shipped
+from epurecli.models.registry import build, schema_of
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One config's figures. `frozen` = not trained in the last stage of the model's own training."""
+
+    config: str
+    model: str
+    total: int
+    trainable: int
+    frozen: int
+    claim: str | None  # in words
+    met: bool | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def count_config(name: str) -> Count:
+    """Count one shipped config on torch's meta device."""
+    import torch
+
+    config = load_config(name, schema_of)
+    with torch.device("meta"):
+        model = build(config)
+    total = sum(p.numel() for p in model.parameters())
+    trained = {id(p): p.numel() for o in model.stages()[-1].objectives for p in o.parameters()}
+    trainable = sum(trained.values())
+    claim = type(config).CLAIM if "_epure_" in name else None
+    return Count(
+        config=name,
+        model=config.model.type,
+        total=total,
+        trainable=trainable,
+        frozen=total - trainable,
+        claim=claim.text if claim else None,
+        met=claim.met(total, trainable) if claim else None,
+    )
+
+
+def count_shipped(models: Sequence[str]) -> list[Count]:
+    """Every shipped config of these models, in order."""
+    return [count_config(name) for model in models for name in sorted(shipped()) if name.startswith(f"{model}_")]

@@ -1,0 +1,140 @@
+"""THE sampler: a request -> blocks of designs. It knows a function that generates, not which model or runtime is behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from epurecli.data.conditions import ConditionScaler
+from epurecli.sample.crisp import crisp
+from epurecli.sample.noise import design_noise
+from epurecli.sample.writer import Drawn
+from epurecli.types import Mode, Query
+
+BLOCK = 16  # designs computed together on the CPU: the fastest block there, and memory stays flat
+BLOCK_CUDA = 256
+
+Generate = Callable[[Query, Tensor], Tensor]  # query of B designs, noise (S, B, n) -> images (S, B, C, H, W)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """What to draw. Rows point into `images`, so that a large data set stays on disk."""
+
+    mode: Mode
+    names: Sequence[str]  # (M,) one per design
+    seed: int = 0
+    draws: int = 1
+    keep_draws: bool = False
+    crisp: bool = False
+    conditions: NDArray[np.float64] | None = None  # (M, D) raw units
+    images: NDArray[np.uint8] | None = None  # (K, C, H, W): observed components, and the truth
+    rows: NDArray[np.int64] | None = None  # (M,) into images
+    mask: NDArray[np.bool_] | None = None  # (M, C) True = observed
+    has_truth: bool = False  # whether `images` also holds what the mask hides
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def draw(
+    request: Request,
+    generate: Generate,
+    noise_dim: int,
+    scaler: ConditionScaler,
+    device: torch.device,
+    block: int | None = None,
+    span: tuple[int, int] | None = None,
+) -> Iterator[Drawn]:
+    """Blocks of designs, in order.
+
+    The unit of computation is fixed: design i always stands at place i % block of its block, and a short block is padded.
+    So a design's bits depend on the seed and its number alone, not on how many others were asked for.
+
+    Args:
+        span: draw only designs span[0] .. span[1] - 1; whole blocks (a worker's share).
+    """
+    block = block or (BLOCK_CUDA if device.type == "cuda" else BLOCK)
+    start, stop = span or (0, len(request))
+    if start % block:
+        raise ValueError(f"a span starts at a multiple of {block}, not at {start}")
+    for first in range(start, stop, block):
+        yield _block(request, generate, noise_dim, scaler, device, first, min(block, stop - first), block)
+
+
+def grouped(blocks: Iterator[Drawn], batch_sz: int) -> Iterator[Drawn]:
+    """Hand on at least `batch_sz` designs at a time (the last group may be short), or as few as a block has."""
+    held: list[Drawn] = []
+    for drawn in blocks:
+        held.append(drawn)
+        if sum(map(len, held)) >= batch_sz:
+            yield _joined(held)
+            held = []
+    if held:
+        yield _joined(held)
+
+
+def _joined(parts: list[Drawn]) -> Drawn:
+    if len(parts) == 1:
+        return parts[0]
+    joined: dict = {"names": [name for part in parts for name in part.names]}
+    for field in fields(Drawn):
+        values = [getattr(part, field.name) for part in parts]
+        if field.name != "names" and values[0] is not None:
+            joined[field.name] = np.concatenate(values)
+    return Drawn(**joined)
+
+
+def _block(
+    request: Request,
+    generate: Generate,
+    noise_dim: int,
+    scaler: ConditionScaler,
+    device: torch.device,
+    first: int,
+    count: int,
+    block: int,
+) -> Drawn:
+    part = slice(first, first + count)
+    levels = request.images[request.rows[part]] if request.images is not None else None
+    mask = request.mask[part] if request.mask is not None else None
+    raw = request.conditions[part] if request.conditions is not None else None
+
+    noise = np.zeros((request.draws, block, noise_dim), np.float32)
+    noise[:, :count] = design_noise(request.seed, first, count, request.draws, noise_dim)
+    query = Query(
+        count=block,
+        condition=_padded(scaler.encode(raw), block, device) if raw is not None else None,
+        observed=_padded(levels, block, device).float().div_(255) if mask is not None else None,
+        mask=_padded(mask, block, device) if mask is not None else None,
+    )
+    draws = generate(query, torch.from_numpy(noise).to(device))[:, :count]  # (S, B, C, H, W)
+    mean = draws.mean(0).cpu().numpy()
+    spread = draws.std(0, correction=0).cpu().numpy() if mask is not None and request.draws > 1 else None
+    single = request.draws == 1
+    return Drawn(
+        names=request.names[part],
+        images=crisp(mean) if request.crisp and single else mean,
+        mask=mask,
+        observed=levels if mask is not None else None,
+        spread=spread,
+        draws=_shown(draws.cpu().numpy().swapaxes(0, 1), request.crisp) if request.keep_draws else None,
+        truth=levels if request.has_truth else None,
+        conditions=raw,
+    )
+
+
+def _shown(draws: NDArray[np.float32], as_parts: bool) -> NDArray[np.float32]:
+    return crisp(draws) if as_parts else draws
+
+
+def _padded(rows: NDArray, block: int, device: torch.device) -> Tensor:
+    """Rows repeated up to the block's size: the padding is computed and dropped."""
+    if len(rows) < block:
+        rows = np.concatenate([rows, np.repeat(rows[-1:], block - len(rows), axis=0)])
+    return torch.from_numpy(np.ascontiguousarray(rows)).to(device)

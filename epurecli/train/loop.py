@@ -1,0 +1,263 @@
+"""THE training loop: stages x epochs x batches x objectives. Models say what to train; nothing here knows one.
+
+Randomness: the data order of an epoch comes from (seed, stage, epoch) alone; masks, dropped conditions and latent noise from
+one generator whose state is saved. Losses are gathered as tensors and read once per epoch, so a GPU is not stalled.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from epurecli.checkpoint import load_weights, save_weights, update_run
+from epurecli.config.schema import StageConfig
+from epurecli.data.dataset import Dataset
+from epurecli.data.loader import epoch_batches
+from epurecli.errors import NumericalError
+from epurecli.models.base import GenerativeModel, Objective, Stage
+from epurecli.train.ema import Average
+from epurecli.train.metrics import write_metrics
+from epurecli.train.reporter import Reporter, Silent
+from epurecli.train.schedule import build_optimizer, learning_rate, on_plateau
+from epurecli.train.state import Progress, generator, load_progress, restore, save_state
+from epurecli.types import Batch, Clock
+
+VALIDATION_BATCH = 256
+CHECK_EVERY = 50  # steps between looks at the running sums for NaN on an accelerator, where a look is a stall
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a training run is made of."""
+
+    model: GenerativeModel
+    dataset: Dataset
+    folder: Path
+    seed: int
+    device: torch.device
+    autocast: bool = False
+    reporter: Reporter = Silent()
+
+
+class Stopped(Exception):
+    """Training was asked to stop and has saved its state."""
+
+
+def train(run: Run, *, resume: bool = False, first_stage: int = 0, stop_requested=lambda: False) -> None:
+    """Train all stages; leaves best.safetensors and last.safetensors in the run folder.
+
+    Raises:
+        NumericalError: a loss or gradient is not finite; the last good checkpoints are kept.
+        Stopped: `stop_requested` said so; the state is saved and `resume` continues from it.
+    """
+    model = run.model.to(run.device, memory_format=torch.channels_last)
+    stages = model.stages()
+    progress, saved = Progress(stage=first_stage), None
+    if resume:
+        progress, *saved = load_progress(run.folder / "state.safetensors")
+    for index in range(progress.stage, len(stages)):
+        if index != progress.stage:
+            progress = Progress(stage=index, rows=progress.rows)
+        stage = stages[index]
+        loop = StageLoop(run, stage, index, len(stages), progress)
+        if saved is not None:
+            restore(saved[0], saved[1], model, loop.optimizers, loop.average, loop.rng)
+            saved = None
+        loop.run(stop_requested)
+        load_weights(model, run.folder / "best.safetensors")
+        if index + 1 < len(stages):
+            save_weights(
+                run.folder / f"{stage.name}.safetensors",
+                model,
+                stage=stage.name,
+                epoch=progress.best_epoch,
+                metric=progress.best,
+            )
+    update_run(run.folder, finished=True, best=progress.best, best_epoch=progress.best_epoch)
+
+
+class StageLoop:
+    """One stage: its optimizers, average and generator, and the epochs over them."""
+
+    def __init__(self, run: Run, stage: Stage, index: int, count: int, progress: Progress) -> None:
+        self.run_, self.stage, self.index, self.progress = run, stage, index, progress
+        self.settings: StageConfig = stage.settings
+        self.optimizers = [build_optimizer(o, stage.settings) for o in stage.objectives]
+        trained = [p for o in stage.objectives for p in o.parameters()]
+        decay = stage.settings.ema_decay
+        self.average = Average(trained, decay) if decay is not None else None
+        self.rng = generator(run.seed, "noise", index, device=run.device)
+        self.steps_per_epoch = math.ceil(len(run.dataset.train) / stage.settings.batch_size)
+        run.reporter.stage(stage.name, index, count, stage.settings, self.steps_per_epoch)
+
+    def run(self, stop_requested) -> None:
+        while self.progress.epoch < self.settings.epochs and not self._spent() and not self._exhausted():
+            began, done = time.monotonic(), self.progress.elapsed
+            sums, designs = self._epoch(stop_requested, began, done)
+            seconds = time.monotonic() - began
+            self.progress.epoch += 1
+            self.progress.batch = 0
+            self.progress.elapsed = done + seconds
+            row = {
+                "stage": self.stage.name,
+                "epoch": self.progress.epoch,
+                "step": self.progress.step,
+                "seconds": round(seconds, 3),
+                "designs_per_s": round(designs / seconds, 1),
+                "lr": self.optimizers[0].param_groups[0]["lr"],
+                **{f"train_{k}": v for k, v in sums.items()},
+            }
+            last = self.progress.epoch == self.settings.epochs or self._spent()
+            improved = False
+            if self.progress.epoch % self.settings.eval_every == 0 or last:
+                improved = self._evaluate(row)
+            self.progress.elapsed = done + time.monotonic() - began
+            self.progress.rows.append(row)
+            write_metrics(self.run_.folder / "metrics.csv", self.progress.rows)
+            self._save()
+            self.run_.reporter.epoch(row, improved)
+
+    # --- one epoch ----------------------------------------------------------------------------------------------------
+
+    def _epoch(self, stop_requested, began: float, done: float) -> tuple[dict[str, float], int]:
+        run, progress = self.run_, self.progress
+        order = generator(run.seed, "order", self.index, progress.epoch)
+        sums: dict[str, Tensor] = {}
+        designs = 0
+        multiple = len(self.stage.objectives) > 1
+        arm(run.model, self.stage.objectives[0])
+        for batch in epoch_batches(
+            run.dataset, run.dataset.train, self.settings.batch_size, order, run.device, skip=progress.batch
+        ):
+            progress.elapsed = done + time.monotonic() - began
+            for objective, optimizer in zip(self.stage.objectives, self.optimizers, strict=True):
+                if multiple:
+                    arm(run.model, objective)
+                for _ in range(objective.repeat):
+                    self._step(objective, optimizer, batch, sums)
+            designs += len(batch)
+            progress.batch += 1
+            run.reporter.step(progress.epoch, progress.batch)
+            if stop_requested():
+                self._save()
+                raise Stopped
+            if self._spent():
+                break
+        return {k: v.item() / max(designs, 1) for k, v in sums.items()}, designs
+
+    def _step(
+        self, objective: Objective, optimizer: torch.optim.Optimizer, batch: Batch, sums: dict[str, Tensor]
+    ) -> None:
+        progress = self.progress
+        rate = learning_rate(self.settings, progress.step, self._share(), progress.plateau_scale)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        with autocast(self.run_):
+            losses = objective.loss(batch, self._clock(), self.rng)
+        optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()
+        norm = nn.utils.clip_grad_norm_(objective.parameters(), self.settings.grad_clip)
+        if self.run_.device.type == "cpu" or progress.step % CHECK_EVERY == 0:
+            self._guard(losses.total, norm, losses.terms)
+        optimizer.step()
+        if self.average is not None:
+            self.average.update()
+        progress.step += 1
+        for name, value in {objective.name: losses.total, **losses.terms}.items():
+            term = value.detach() * len(batch) / objective.repeat
+            sums[name] = sums[name] + term if name in sums else term
+
+    def _guard(self, total: Tensor, norm: Tensor, terms: dict[str, Tensor]) -> None:
+        if torch.isfinite(total) and torch.isfinite(norm):
+            return
+        shown = ", ".join(f"{k} {v.item():.4g}" for k, v in terms.items())
+        raise NumericalError(
+            f"{self.stage.name}, epoch {self.progress.epoch + 1}, step {self.progress.step}: "
+            f"the loss is {total.item():.4g} and its gradient's norm {norm.item():.4g} ({shown})",
+            hint=f"the last good weights are kept in {self.run_.folder}; try a smaller training.lr",
+        )
+
+    def _clock(self) -> Clock:
+        return Clock(self.progress.epoch, self.settings.epochs, self.progress.step)
+
+    def _share(self) -> float:
+        epochs = self.progress.step / (self.settings.epochs * self.steps_per_epoch * self._steps_per_batch())
+        budget = self.settings.budget_s
+        return max(epochs, self.progress.elapsed / budget) if budget else epochs
+
+    def _steps_per_batch(self) -> int:
+        return sum(o.repeat for o in self.stage.objectives)
+
+    def _spent(self) -> bool:
+        return self.settings.budget_s is not None and self.progress.elapsed >= self.settings.budget_s
+
+    def _exhausted(self) -> bool:
+        return self.settings.early_stop is not None and self.progress.stale >= self.settings.early_stop
+
+    # --- evaluation and saving ----------------------------------------------------------------------------------------
+
+    def _evaluate(self, row: dict) -> bool:
+        """Fill `row` with validation terms; keep the weights if they are the best so far."""
+        run, progress = self.run_, self.progress
+        with self.average.applied() if self.average else nullcontext():
+            terms = validate(run, self.stage, self._clock())
+            row.update({f"val_{k}": v for k, v in terms.items()})
+            facts = {"stage": self.stage.name, "epoch": progress.epoch, "metric": terms["total"]}
+            improved = terms["total"] < progress.best
+            if improved:
+                progress.best, progress.best_epoch = terms["total"], progress.epoch
+                progress.stale = progress.since_drop = 0
+                save_weights(run.folder / "best.safetensors", run.model, **facts)
+            else:
+                progress.stale += 1
+                progress.since_drop += 1
+            save_weights(run.folder / "last.safetensors", run.model, **facts)
+        if on_plateau(self.settings) and progress.since_drop > self.settings.patience:
+            progress.plateau_scale *= self.settings.factor
+            progress.since_drop = 0
+        return improved
+
+    def _save(self) -> None:
+        path = self.run_.folder / "state.safetensors"
+        save_state(path, self.progress, self.run_.model, self.optimizers, self.average, self.rng)
+
+
+def arm(model: nn.Module, objective: Objective) -> None:
+    """Freeze everything (weights and, through eval(), running statistics), then free what the objective trains."""
+    model.requires_grad_(False).eval()
+    for module in objective.trains:
+        module.requires_grad_(True).train()
+
+
+def autocast(run: Run):
+    return torch.autocast(run.device.type, dtype=torch.bfloat16) if run.autocast else nullcontext()
+
+
+@torch.no_grad()
+def validate(run: Run, stage: Stage, clock: Clock) -> dict[str, float]:
+    """Mean terms over the test split, the same noise every time. `total` ranks epochs."""
+    run.model.eval()
+    rng = generator(run.seed, "validate", device=run.device)
+    sums: dict[str, Tensor] = {}
+    for batch in validation_batches(run):
+        losses = stage.validate(batch, clock, rng)
+        for name, value in {"total": losses.total, **losses.terms}.items():
+            sums[name] = sums.get(name, 0.0) + value * len(batch)
+    terms = {k: float(v) / len(run.dataset.test) for k, v in sums.items()}
+    if not math.isfinite(terms["total"]):
+        raise NumericalError(
+            f"{stage.name}, epoch {clock.epoch}: the validation loss is {terms['total']}",
+            hint=f"the last good weights are kept in {run.folder}; try a smaller training.lr",
+        )
+    return terms
+
+
+def validation_batches(run: Run) -> Iterator[Batch]:
+    return epoch_batches(run.dataset, run.dataset.test, VALIDATION_BATCH, None, run.device)

@@ -1,0 +1,97 @@
+"""Where a run stands, as plain tensors and JSON: what is saved each epoch, and what `--resume` continues from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from epurecli.checkpoint import load_tensors, save_tensors
+from epurecli.errors import CheckpointError
+from epurecli.train.ema import Average
+
+if TYPE_CHECKING:
+    from epurecli.models.base import GenerativeModel
+
+
+@dataclass
+class Progress:
+    """The loop's own variables. Everything else that changes is a tensor or a generator."""
+
+    stage: int = 0
+    epoch: int = 0  # epochs finished in the stage
+    batch: int = 0  # batches finished in the epoch
+    step: int = 0  # optimizer steps done in the stage
+    elapsed: float = 0.0  # seconds spent in the stage
+    best: float = float("inf")
+    best_epoch: int = 0
+    stale: int = 0  # evaluations without progress
+    since_drop: int = 0  # the same, since `plateau` last lowered the rate
+    plateau_scale: float = 1.0
+    rows: list[dict[str, Any]] = field(default_factory=list)  # of metrics.csv, all stages
+
+
+def generator(seed: int, *purpose: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator of its own for each purpose (stage, epoch, what for): order never depends on what else drew."""
+    text = "/".join(str(part) for part in (seed, *purpose))
+    value = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+    return torch.Generator(device=device).manual_seed(value)
+
+
+def save_state(
+    path: Path,
+    progress: Progress,
+    model: GenerativeModel,
+    optimizers: list[torch.optim.Optimizer],
+    average: Average | None,
+    rng: torch.Generator,
+) -> None:
+    """Raw weights, optimizer moments, average, generator: all tensors; `Progress` as JSON in the header."""
+    tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors["rng"] = rng.get_state()
+    for i, optimizer in enumerate(optimizers):
+        for index, moments in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{index}.{k}": v for k, v in moments.items()}
+    facts = {"progress": json.dumps(asdict(progress)), "averaged": str(average.updates if average else 0)}
+    if average is not None:
+        tensors |= {f"average.{i}": t for i, t in enumerate(average.shadow)}
+    save_tensors(path, tensors, facts)
+
+
+def load_progress(path: Path) -> tuple[Progress, dict[str, Tensor], int]:
+    """(progress, tensors, average's update count). Raises: CheckpointError."""
+    tensors, facts = load_tensors(path)
+    try:
+        return Progress(**json.loads(facts["progress"])), tensors, int(facts["averaged"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a training state ({error})") from error
+
+
+def restore(
+    tensors: dict[str, Tensor],
+    updates: int,
+    model: GenerativeModel,
+    optimizers: list[torch.optim.Optimizer],
+    average: Average | None,
+    rng: torch.Generator,
+) -> None:
+    """Put saved tensors back where `save_state` took them."""
+    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    rng.set_state(tensors["rng"])
+    for i, optimizer in enumerate(optimizers):
+        saved = optimizer.state_dict()
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith(f"optimizer.{i}."):
+                _, _, index, key = name.split(".", 3)
+                moments.setdefault(int(index), {})[key] = tensor
+        optimizer.load_state_dict({**saved, "state": moments})
+    if average is not None:
+        average.updates = updates
+        for i, shadow in enumerate(average.shadow):
+            shadow.copy_(tensors[f"average.{i}"])
