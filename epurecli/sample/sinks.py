@@ -8,6 +8,8 @@ on one thread, 3,000 on two, 2,800 on four, 3,300 in two processes (start-up not
 from __future__ import annotations
 
 import os
+import zipfile
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -15,28 +17,28 @@ from pathlib import Path
 import numpy as np
 
 from epurecli.errors import UsageError
-from epurecli.sample.png import grey_png
+from epurecli.sample.png import grey_pngs
 from epurecli.sample.staging import writing
 
 MAX_THREADS = 4  # beyond that they wait for the interpreter's lock
 
 
 class Background:
-    """A few threads with a bounded amount of work in flight."""
+    """A few threads, each with at most one task waiting or running; a task's exception comes out of a later call."""
 
     def __init__(self, workers: int | None) -> None:
         self.workers = workers or min(MAX_THREADS, os.cpu_count() or 1)
         self._pool = ThreadPoolExecutor(self.workers)
-        self._pending: list[Future[None]] = []
+        self._pending: deque[Future[None]] = deque()
 
     def submit(self, task: Callable[..., None], *args: object) -> None:
+        while len(self._pending) >= self.workers:
+            self._pending.popleft().result()
         self._pending.append(self._pool.submit(task, *args))
 
     def wait(self) -> None:
-        """Return when all is done; raises what a task raised."""
-        pending, self._pending = self._pending, []
-        for future in pending:
-            future.result()
+        while self._pending:
+            self._pending.popleft().result()
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -57,17 +59,14 @@ class PngSink:
         if "draws" in pixels:
             draws = pixels["draws"].swapaxes(0, 1)  # (S, B, C, H, W)
             folders += [(self._folder / "draws" / str(k), draw) for k, draw in enumerate(draws)]
-        jobs = []
-        for folder, block in folders:
-            for c, component in enumerate(self._components):
+        for folder, _ in folders:
+            for component in self._components:
                 self._make(folder / component)
-                jobs += [
-                    (folder / component / f"{name}_{component}.png", image)
-                    for name, image in zip(names, block[:, c], strict=True)
-                ]
-        self._background.wait()
-        for part in range(self._background.workers):
-            self._background.submit(_write_pngs, jobs[part :: self._background.workers])
+        step = -(-len(names) // self._background.workers)
+        for start in range(0, len(names), step):
+            part = slice(start, start + step)
+            blocks = [(folder, block[part]) for folder, block in folders]
+            self._background.submit(_write_pngs, names[part], self._components, blocks)
 
     def finish(self) -> None:
         self._background.wait()
@@ -116,23 +115,31 @@ class NpzSink:
         arrays = {key: np.concatenate([row[key] for row in self._rows]) for key in self._rows[0]}
         path = self._folder / f"samples_{self._shards:05d}.npz"
         self._rows, self._held, self._shards = [], 0, self._shards + 1
-        self._background.wait()
         self._background.submit(_write_npz, path, {**self._fixed, **arrays})
 
 
-def _write_pngs(jobs: Sequence[tuple[Path, np.ndarray]]) -> None:
-    for path, image in jobs:
-        data = grey_png(image)
-        with writing(path):
-            try:
-                with path.open("xb") as file:
-                    file.write(data)
-            except FileExistsError:
-                raise UsageError(
-                    f"two designs would be written to the same file {path.name}", "give every design its own name"
-                ) from None
+def _write_pngs(names: Sequence[str], components: Sequence[str], blocks: Sequence[tuple[Path, np.ndarray]]) -> None:
+    for folder, block in blocks:  # (B, C, H, W)
+        for c, component in enumerate(components):
+            for name, data in zip(names, grey_pngs(block[:, c]), strict=True):
+                path = os.path.join(folder, component, f"{name}_{component}.png")  # noqa: PTH118 - a Path costs as much as the PNG
+                with writing(path):
+                    _write_new(path, data)
+
+
+def _write_new(path: str, data: bytes) -> None:
+    try:
+        with open(path, "xb") as file:  # noqa: PTH123 - see above
+            file.write(data)
+    except FileExistsError:
+        name = os.path.basename(path)  # noqa: PTH119 - see above
+        message = f"two designs would be written to the same file {name}"
+        raise UsageError(message, "give every design its own name") from None
 
 
 def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with writing(path):
-        np.savez_compressed(path, **arrays)
+    # What np.savez_compressed does, but at zlib's fastest level: five times as fast, files a tenth larger.
+    with writing(path), zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for key, value in arrays.items():
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, value, allow_pickle=False)

@@ -23,7 +23,7 @@ _HINTS = {
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path | str) -> Iterator[None]:
     """Turn an operating system's error into one that names the path."""
     try:
         yield
@@ -64,6 +64,8 @@ class Staging:
                 if not self.out.exists():
                     self.folder.rename(self.out)
                     return
+                if set(self.out.iterdir()) - {self.folder, *self._old}:
+                    raise EpureError(f"{self.out} was filled by something else meanwhile")
                 for path in self._old:
                     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
                 for path in sorted(self.folder.iterdir(), key=lambda p: p.name == MANIFEST):
@@ -86,23 +88,21 @@ class Staging:
 
 def _replaceable(out: Path, overwrite: bool) -> tuple[Path, ...]:
     """The entries of an earlier result in `out`, the manifest first."""
-    if not out.exists():
-        return ()
-    if not out.is_dir():
-        raise UsageError(f"--out {out} is a file, not a folder", "name a new folder")
     with writing(out):
+        if not out.exists():
+            return ()
+        if not out.is_dir():
+            raise UsageError(f"--out {out} is a file, not a folder", "name a new folder")
         entries = sorted(out.iterdir(), key=lambda p: (p.name != MANIFEST, p.name))
         if not entries:
             return ()
         if not overwrite:
-            raise UsageError(
-                f"--out {out} is not empty", "name a new folder, or add --overwrite to replace an earlier result"
-            )
+            hint = "name a new folder, or add --overwrite to replace an earlier result"
+            raise UsageError(f"--out {out} is not empty", hint)
         stranger = _stranger(out)
     if stranger is not None:
-        raise UsageError(
-            f"--out {out} cannot be overwritten: {stranger}", "name a new folder, or clear this one by hand"
-        )
+        hint = "name a new folder, or clear this one by hand"
+        raise UsageError(f"--out {out} cannot be overwritten: {stranger}", hint)
     return tuple(entries)
 
 

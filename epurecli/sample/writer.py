@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from epurecli.errors import NumericalError, UsageError
+from epurecli.errors import EpureError, NumericalError, UsageError
 from epurecli.sample.pictures import SPREAD_FULL_SCALE, Side
 from epurecli.sample.sheet import Tile, contact_sheet
 from epurecli.sample.sinks import Background, NpzSink, PngSink
@@ -106,7 +107,12 @@ class SampleWriter:
                 "columns": np.array(self._columns, dtype=np.str_),
             }
             self._sink = NpzSink(folder, fixed, self._background)
-        self._manifest = (folder / MANIFEST).open("w", encoding="utf-8", newline="")
+        try:
+            with writing(folder / MANIFEST):
+                self._manifest = (folder / MANIFEST).open("w", encoding="utf-8", newline="")
+        except EpureError:
+            self._staging.discard()
+            raise
         self._rows = csv.writer(self._manifest, lineterminator="\n")
         self._rows.writerow(self._header)
         return self
@@ -137,21 +143,21 @@ class SampleWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        complete = False
         try:
             if kind is None:
                 self._sink.finish()
                 self._draw_sheet()
-            with writing(self._staging.folder / MANIFEST):
-                self._manifest.close()
-        except BaseException:
-            kind = BaseException
-            raise
+                with writing(self._staging.folder / MANIFEST):
+                    self._manifest.close()
+                complete = True
         finally:
             self._background.close()
-            if kind is not None:
-                self._manifest.close()
+            if not complete:
+                with suppress(OSError):  # the error that ended the block says more
+                    self._manifest.close()
                 self._staging.discard()
-        if kind is None:
+        if complete:
             self._staging.commit()
 
     def _draw_sheet(self) -> None:
