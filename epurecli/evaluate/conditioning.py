@@ -108,7 +108,7 @@ def requests_beyond(train: Floats, columns: Sequence[int], count: int, rng: np.r
 def conditioning(
     generated: Bits, requested: Floats, train_condition: Floats, measures: Sequence[Measure]
 ) -> tuple[Metric, ...]:
-    """Mean absolute error and share within 1 px of each size; apart where a requested size is out of the training range.
+    """Mean absolute error and share within 1 px of each size; apart where a requested size leaves the training range.
 
     A request above a measure's cap is taken as the cap, as the data set itself would write it.
 

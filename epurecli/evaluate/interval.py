@@ -1,7 +1,7 @@
 """95 % intervals: of a mean, and of any other statistic by the delete-a-group jackknife.
 
-Source: Kott, "The delete-a-group jackknife" (2001); the groups are strided so that designs written in some order (by
-condition, by seed) fall into all of them.
+Source: Kott, "The delete-a-group jackknife" (2001). The groups are shuffled: designs may be written in blocks (by
+condition) or in turns (draw by draw), and a group of one kind would not vary as the whole does.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def mean_metric(name: str, group: str, values: ArrayLike, unit: str, better: Bet
 
 
 def groups_of(count: int) -> NDArray[np.intp]:
-    """(N,) group index of each design, 0..GROUPS-1, strided."""
-    return np.arange(count) % GROUPS
+    """(N,) group index of each design, 0..GROUPS-1: equal sizes, the same fixed shuffle every time."""
+    return np.random.default_rng(0).permutation(count) % GROUPS
 
 
 def jackknife(value: float, left_out: ArrayLike) -> Interval:
