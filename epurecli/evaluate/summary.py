@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
+
+import numpy as np
 
 from epurecli.errors import UsageError
 from epurecli.evaluate.metric import Better, Histogram, Metric, Report
@@ -100,7 +102,7 @@ def _row(metrics: list[list[Metric]]) -> Row:
     least = min((x for x in loss if not math.isnan(x)), default=math.nan)
     cells = []
     for mean, lost, seeds in zip(means, loss, metrics, strict=True):
-        spread = stdev(m.value for m in seeds) if len(seeds) > 1 else None
+        spread = float(np.std([m.value for m in seeds], ddof=1)) if len(seeds) > 1 else None
         interval = (mean - spread, mean + spread) if spread is not None else seeds[0].ci if seeds else None
         at_floor = _reaches(mean, interval, first.better, floor)
         cells.append(Cell(mean, spread, interval, len(seeds), len(metrics) > 1 and lost == least, at_floor))
