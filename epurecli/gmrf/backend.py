@@ -57,13 +57,11 @@ def active(device: str = "cpu") -> tuple[str, str]:
     return "reference", why
 
 
-def body(like: Tensor) -> ModuleType:
-    """The module whose functions serve tensors like this one: `reference` or `_native`."""
-    return native if active(like.device.type)[0] == "native" else reference
+def body(like: Tensor, *, constants: tuple[Tensor | None, ...] = ()) -> ModuleType:
+    """The module whose functions serve tensors like this one: `reference` or `_native`.
 
-
-def body_without_backward(*inputs: Tensor | None) -> ModuleType:
-    """Like `body`, for operations whose native form has no backward: the twin where a gradient is wanted."""
-    if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs):
+    The native body has no backward for `constants`: where one of them wants a gradient, it is the twin.
+    """
+    if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in constants):
         return reference
-    return body(next(x for x in inputs if x is not None))
+    return native if active(like.device.type)[0] == "native" else reference

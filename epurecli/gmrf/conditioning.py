@@ -100,9 +100,9 @@ def _condition_each(
     checks.check_float("mean", mean, (rows, size), like=observed)
     checks.check_float("covariance", covariance, (rows, size, size), like=observed)
     seen = spread_mask(mask, sizes)
-    body = backend.body_without_backward(observed, mean, covariance, noise)
-    centre, sample, tril, failed = body.condition(mean, covariance, observed, seen, noise)
-    _check_factor(failed, "covariance")
+    body = backend.body(observed, constants=(observed, mean, covariance, noise))
+    centre, sample, tril, bad = body.condition(mean, covariance, observed, seen, noise)
+    _check_factor(bad, "covariance")
     return Conditional(centre, sample, tril if with_scale_tril else None)
 
 
@@ -128,7 +128,7 @@ def _condition_shared(
 ) -> Conditional:
     distinct, index = distinct_masks(mask)
     gain, tril = conditional_table(prior, distinct, sizes)
-    body = backend.body_without_backward(observed, prior.mean, prior.scale_tril, noise)
+    body = backend.body(observed, constants=(observed, prior.mean, prior.scale_tril, noise))
     seen = spread_mask(mask, sizes)
     mean, sample = body.condition_shared(prior.mean, gain, tril, observed, index, seen, noise)
     return Conditional(mean, sample, tril[index] if with_scale_tril else None)
@@ -162,8 +162,8 @@ def conditional_table(prior: GaussianPrior, masks: Tensor, sizes: Sequence[int])
     count, size = seen.shape
     cholesky(covariance)  # the policy's error, before M copies of it
     zeros = covariance.new_zeros(count, size)
-    _, _, tril, failed = reference.condition(zeros, covariance.expand(count, -1, -1), zeros, seen, None)
-    _check_factor(failed, "the prior's covariance under mask")
+    _, _, tril, bad = reference.condition(zeros, covariance.expand(count, -1, -1), zeros, seen, None)
+    _check_factor(bad, "the prior's covariance under mask")
     eye = torch.eye(size, dtype=torch.float64, device=seen.device)
     both = seen.unsqueeze(1) & seen.unsqueeze(2)
     within = torch.where(both, covariance, eye)  # S_oo, and ones where missing
@@ -218,7 +218,6 @@ def combine_evidence(
     return Posterior(mean, sample, kl, tril if with_scale_tril else None)
 
 
-def _check_factor(failed: Tensor, what: str) -> None:
-    if not torch.compiler.is_compiling() and failed.any():
-        row = int(failed.nonzero()[0, 0])
-        raise NotPositiveDefinite(f"{what}: row {row} is not positive definite or not finite")
+def _check_factor(bad: int, what: str) -> None:
+    if bad >= 0:
+        raise NotPositiveDefinite(f"{what}: row {bad} is not positive definite or not finite")

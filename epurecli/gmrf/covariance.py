@@ -55,10 +55,10 @@ def assemble_covariance(
     checks.check_shrink(shrink)
     rows = checks.check_rows("variance", variance, sum(sizes))
     checks.check_float("coupling", coupling, (rows, coupling_size(sizes)), like=variance)
-    body = backend.body(variance)
-    if body is backend.reference:
+    covariance, bad = backend.body(variance).assemble(variance, coupling, sizes, shrink)
+    if bad >= 0:
         checks.check_values(variance, coupling=coupling)
-    return body.assemble(variance, coupling, sizes, shrink)
+    return covariance
 
 
 def cholesky(matrix: Tensor) -> Tensor:

@@ -21,7 +21,20 @@ def lower_blocks(coupling: Tensor, sizes: tuple[int, ...]) -> Tensor:
     return torch.cat(strips, dim=1)
 
 
-def assemble(variance: Tensor, coupling: Tensor, sizes: tuple[int, ...], shrink: float) -> Tensor:
+def first_row(bad: Tensor) -> int:
+    """Index of the first row that is set, or -1. Never looks while compiling: that would break the graph."""
+    if torch.compiler.is_compiling() or not bad.any():
+        return -1
+    return int(bad.nonzero()[0, 0])
+
+
+def assemble(variance: Tensor, coupling: Tensor, sizes: tuple[int, ...], shrink: float) -> tuple[Tensor, int]:
+    """-> covariance (B, N, N), the first row that is not finite or has no positive variance, or -1"""
+    fine = (torch.isfinite(variance) & (variance > 0)).all(1) & torch.isfinite(coupling).all(1)
+    return covariance(variance, coupling, sizes, shrink), first_row(~fine)
+
+
+def covariance(variance: Tensor, coupling: Tensor, sizes: tuple[int, ...], shrink: float) -> Tensor:
     """-> covariance (B, N, N)"""
     low = lower_blocks(coupling, sizes)
     size = low.abs()
@@ -41,12 +54,13 @@ def elbo(
     prior_tril: Tensor,
     sizes: tuple[int, ...],
     shrink: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """-> sample (B, N), kl (B,), failed (B,) int32, nonzero where the Cholesky failed"""
-    covariance = assemble(variance, coupling, sizes, shrink)
-    factor, failed = torch.linalg.cholesky_ex(covariance)
+) -> tuple[Tensor, Tensor, int]:
+    """-> sample (B, N), kl (B,), the first row that has no factor or is not finite, or -1"""
+    factor, failed = torch.linalg.cholesky_ex(covariance(variance, coupling, sizes, shrink))
     sample = mean + (factor @ noise.unsqueeze(2)).squeeze(2)
-    return sample, kl(mean, factor, prior_mean, prior_tril), failed
+    divergence = kl(mean, factor, prior_mean, prior_tril)
+    fine = torch.isfinite(divergence) & torch.isfinite(sample).all(1) & (failed == 0)
+    return sample, divergence, first_row(~fine)
 
 
 def kl(mean: Tensor, scale_tril: Tensor, prior_mean: Tensor, prior_tril: Tensor) -> Tensor:
@@ -70,21 +84,22 @@ def inverse_tril(scale_tril: Tensor) -> Tensor:
 
 
 def condition(
-    mean: Tensor, covariance: Tensor, observed: Tensor, seen: Tensor, noise: Tensor | None
-) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    mean: Tensor, matrix: Tensor, observed: Tensor, seen: Tensor, noise: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor, int]:
     """Condition each row on its own subset: one batched Cholesky with the observed entries first.
 
-    In that order chol(covariance) = [[L_oo, 0], [L_mo, L_mm]], and L_mm is the factor of the conditional covariance.
+    In that order chol(matrix) = [[L_oo, 0], [L_mo, L_mm]], and L_mm is the factor of the conditional covariance.
 
     Args:
-        mean, observed, noise: (B, N). covariance: (B, N, N). seen: (B, N) bool.
+        mean, observed, noise: (B, N). matrix: the covariances (B, N, N). seen: (B, N) bool.
 
     Returns:
-        mean (B, N), sample (B, N) or None, scale_tril (B, N, N) with zero rows and columns where observed, failed (B,)
+        mean (B, N), sample (B, N) or None, scale_tril (B, N, N) with zero rows and columns where observed, and the
+        first row that has no factor, or -1
     """
     order = torch.argsort(~seen, dim=1, stable=True)  # (B, N)
     back = torch.argsort(order, dim=1)
-    there, first = seen.gather(1, order), _permute(covariance, order)
+    there, first = seen.gather(1, order), _permute(matrix, order)
     factor, failed = torch.linalg.cholesky_ex(first)
     given = torch.where(seen, observed - mean, 0).gather(1, order)
     white = torch.linalg.solve_triangular(factor, given.unsqueeze(2), upper=False)
@@ -92,7 +107,7 @@ def condition(
     centre = torch.where(seen, observed, mean + shift)
     tril = _permute(torch.where(there.unsqueeze(1) | there.unsqueeze(2), 0, factor), back)
     sample = None if noise is None else centre + (tril @ noise.unsqueeze(2)).squeeze(2)
-    return centre, sample, tril, failed
+    return centre, sample, tril, first_row(failed != 0)
 
 
 def _permute(matrix: Tensor, order: Tensor) -> Tensor:

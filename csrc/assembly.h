@@ -1,0 +1,124 @@
+// The plan's assembly: Sigma_ij = M_ij r_i r_j across components, diag(v) within, with r_i = sqrt(alpha_i) and
+// alpha_i = min(1, shrink v_i / (sum_j |M_ij| + 1e-8)). Forward factors and their reverse pass.
+#pragma once
+
+#include "lanes.h"
+
+namespace epure {
+namespace EPURE_ISA {
+
+// r_i for every row. `coupling` is packed as Shape says, `scale` is the result; both (np,) or longer.
+template <class V, class Team>
+EPURE_HD void scale_factors(const Team& team, const Shape& shape, ScalarOf<V> shrink, const V* variance,
+                            const V* coupling, V* scale) {
+  using T = ScalarOf<V>;
+  const V delta = splat<V>(T(kDelta)), one = splat<V>(1), zero = splat<V>(0);
+  if (Team::alone) {  // one pass, the column sums on the way
+    for (int i = 0; i < shape.np; ++i) scale[i] = zero;
+    for (int i = 0; i < shape.n; ++i) {
+      const V* row = coupling + shape.offset[i];
+      V sum = zero;
+      for (int j = 0; j < shape.start[i]; ++j) {
+        const V size = magnitude(row[j]);
+        sum += size;
+        scale[j] += size;
+      }
+      scale[i] += sum;
+    }
+  }
+  for (int i = team.rank(); i < shape.np; i += team.size()) {
+    V sum = Team::alone ? scale[i] : zero;
+    if (!Team::alone) {
+      for (int j = 0; j < shape.start[i]; ++j) sum += magnitude(coupling[shape.offset[i] + j]);
+      for (int j = i + 1; j < shape.n; ++j)
+        if (i < shape.start[j]) sum += magnitude(coupling[shape.offset[j] + i]);
+    }
+    // roots apart: 1e-6 / 1e38 would fall below the smallest float
+    const V ratio = root(V(variance[i] * splat<V>(shrink))) / root(V(sum + delta));
+    scale[i] = choose(ratio < one, ratio, choose(ratio == ratio, one, ratio));
+  }
+  team.sync();
+}
+
+// Entries of Sigma in a tile of rows i, i + 1 and columns j .. j + NB - 1 (nothing above the diagonal is meaningful).
+// Sums weight_ij Sigma_ij over the entries across components into `trace` where weight is given: a trace's lower half.
+template <class V>
+struct Assembled {
+  using T = ScalarOf<V>;
+  const Shape& shape;
+  const V* variance;
+  const V* coupling;
+  const V* scale;
+  const T* weight;  // (np, np) shared by the batch, or null
+  V trace;
+
+  template <int NB>
+  EPURE_HD void tile(int i, int j, V (&acc)[2][NB]) {
+    EPURE_UNROLL
+    for (int r = 0; r < 2; ++r) {
+      const int row = i + r, stop = shape.start[row];
+      const V* packed = coupling + shape.offset[row];
+      const V scaled = scale[row];
+      if (j + NB <= stop) {
+        EPURE_UNROLL
+        for (int c = 0; c < NB; ++c) {
+          acc[r][c] = packed[j + c] * scaled * scale[j + c];
+          if (weight) trace += acc[r][c] * weight[row * shape.np + j + c];
+        }
+      } else {
+        EPURE_UNROLL
+        for (int c = 0; c < NB; ++c) {
+          acc[r][c] = splat<V>(0);
+          if (j + c < stop) {
+            acc[r][c] = packed[j + c] * scaled * scale[j + c];
+            if (weight) trace += acc[r][c] * weight[row * shape.np + j + c];
+          } else if (j + c == row) {
+            acc[r][c] = variance[row];
+          }
+        }
+      }
+    }
+  }
+};
+
+// From dloss/dr (dscale) to dloss/dv (added) and dloss/ds (in place of dscale): r = sqrt(shrink v) / sqrt(s + delta).
+template <class V, class Team>
+EPURE_HD void scale_adjoint(const Team& team, const Shape& shape, ScalarOf<V> shrink, const V* variance,
+                            const V* scale, V* dscale, V* dvariance) {
+  using T = ScalarOf<V>;
+  const V one = splat<V>(1), zero = splat<V>(0);
+  for (int i = team.rank(); i < shape.n; i += team.size()) {
+    const V slope = choose(scale[i] < one, V(dscale[i] * scale[i] / variance[i] * T(0.5)), zero);  // of r in v
+    dvariance[i] += slope;
+    // ds = -dr r / (2 (s + delta)), and s + delta = shrink v / r^2
+    dscale[i] = -slope * (scale[i] * scale[i]) / splat<V>(shrink);
+  }
+  team.sync();
+}
+
+// Reverse pass of the assembly alone. In: dcoupling holds dloss/dSigma_ij + dloss/dSigma_ji, dvariance the diagonal.
+template <class V>
+EPURE_HD void assembly_adjoint(const Shape& shape, ScalarOf<V> shrink, const V* variance, const V* coupling,
+                               const V* scale, V* dscale, V* dvariance, V* dcoupling) {
+  for (int i = 0; i < shape.np; ++i) dscale[i] = splat<V>(0);
+  for (int i = 0; i < shape.n; ++i) {
+    const int at = shape.offset[i];
+    V sum = splat<V>(0);
+    for (int j = 0; j < shape.start[i]; ++j) {
+      const V gm = dcoupling[at + j] * coupling[at + j];
+      sum += gm * scale[j];
+      dscale[j] += gm * scale[i];
+    }
+    dscale[i] += sum;
+  }
+  scale_adjoint(Solo{}, shape, shrink, variance, scale, dscale, dvariance);
+  for (int i = 0; i < shape.n; ++i) {
+    const int at = shape.offset[i];
+    for (int j = 0; j < shape.start[i]; ++j)
+      dcoupling[at + j] =
+          dcoupling[at + j] * scale[i] * scale[j] + sign(coupling[at + j]) * (dscale[i] + dscale[j]);
+  }
+}
+
+}  // namespace EPURE_ISA
+}  // namespace epure

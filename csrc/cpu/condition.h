@@ -1,0 +1,173 @@
+// Exact conditioning over the batch, each row on its own subset.
+#pragma once
+
+#include "../assembly.h"
+#include "../condition.h"
+#include "group.h"
+
+namespace epure {
+namespace EPURE_ISA {
+
+// Entries of each lane's row, observed ones first, in their own order.
+template <int W>
+struct Permutation {
+  int* entry[W];  // (np,): padding maps to itself
+  int observed[W];
+  bool uniform;  // the same in all lanes
+
+  void read(const Shape& shape, const unsigned char* seen, const long (&row)[W]) {
+    uniform = true;
+    for (int l = 0; l < W; ++l) {
+      const unsigned char* mask = seen + row[l] * shape.n;
+      int at = 0;
+      for (int pass = 1; pass >= 0; --pass) {
+        for (int i = 0; i < shape.n; ++i)
+          if ((mask[i] != 0) == (pass == 1)) entry[l][at++] = i;
+        if (pass == 1) observed[l] = at;
+      }
+      for (int i = shape.n; i < shape.np; ++i) entry[l][i] = i;
+      if (l) uniform = uniform && same(shape.n, mask, seen + row[0] * shape.n);
+    }
+  }
+  static bool same(int n, const unsigned char* a, const unsigned char* b) {
+    for (int i = 0; i < n; ++i)
+      if ((a[i] != 0) != (b[i] != 0)) return false;
+    return true;
+  }
+};
+
+// The permuted lower triangle from the packed form, into pairs of rows.
+template <class V, int W>
+inline void permute_packed(const Shape& shape, const Permutation<W>& order, const V* variance, const V* coupling,
+                           const V* scale, V* rows) {
+  using T = ScalarOf<V>;
+  for (int i = 0; i < shape.n; ++i) {
+    V* row = rows + row_at(shape.np, i);
+    if (order.uniform) {
+      const int a = order.entry[0][i];
+      const V own = scale[a];
+      for (int j = 0; j < i; ++j) {
+        const int b = order.entry[0][j], high = a > b ? a : b, low = a > b ? b : a;
+        row[2 * j] = low < shape.start[high] ? V(coupling[shape.offset[high] + low] * own * scale[b]) : splat<V>(0);
+      }
+      row[2 * i] = variance[a];
+      continue;
+    }
+    for (int l = 0; l < W; ++l) {  // lanes with masks of their own: number by number
+      const int a = order.entry[l][i];
+      T* out = reinterpret_cast<T*>(row) + l;
+      const T own = reinterpret_cast<const T*>(scale + a)[l];
+      for (int j = 0; j < i; ++j) {
+        const int b = order.entry[l][j], high = a > b ? a : b, low = a > b ? b : a;
+        out[2 * j * W] = low < shape.start[high] ? reinterpret_cast<const T*>(coupling + shape.offset[high] + low)[l] *
+                                                       own * reinterpret_cast<const T*>(scale + b)[l]
+                                                 : T(0);
+      }
+      out[2 * i * W] = reinterpret_cast<const T*>(variance + a)[l];
+    }
+  }
+}
+
+// Likewise from full matrices (B, N, N), of which it reads the lower triangle.
+template <class V, int W>
+inline void permute_full(const Shape& shape, const Permutation<W>& order, const ScalarOf<V>* covariance,
+                         const long (&from)[W], V* rows) {
+  using T = ScalarOf<V>;
+  const long n = shape.n;
+  for (int l = 0; l < W; ++l) {
+    const T* matrix = covariance + from[l] * n * n;
+    for (int i = 0; i < n; ++i) {
+      T* out = reinterpret_cast<T*>(rows + row_at(shape.np, i)) + l;
+      const int a = order.entry[l][i];
+      for (int j = 0; j <= i; ++j) {
+        const int b = order.entry[l][j];
+        out[2 * j * W] = a > b ? matrix[a * n + b] : matrix[b * n + a];
+      }
+    }
+  }
+}
+
+// out[l, entry[i]] = in[i] for the valid lanes.
+template <class V, int W>
+inline void scatter(const Group<V>& group, const Permutation<W>& order, const V* in, int n, ScalarOf<V>* out) {
+  for (int l = 0; l < group.valid; ++l)
+    for (int i = 0; i < n; ++i) out[group.row[l] * n + order.entry[l][i]] = lane(in[i], l);
+}
+
+template <class V>
+long condition(const ConditionCall<ScalarOf<V>>& call) {
+  using T = ScalarOf<V>;
+  constexpr int W = Traits<V>::width;
+  const Shape& shape = call.shape;
+  const int n = shape.n, np = shape.np, k = call.coupling ? shape.k : 0;
+  const long groups = (call.rows + W - 1) / W;
+  Counter counter;
+  return on_threads(call.threads, groups, [&](int) {
+    const std::size_t numbers = std::size_t(k) + 11 * std::size_t(np) + std::size_t(np) * np;
+    Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * numbers + sizeof(int) * std::size_t(np) * W))};
+    V *coupling = arena.take(k), *variance = arena.take(np), *scale = arena.take(np), *rows = arena.take(np * np);
+    V *mean = arena.take(np), *value = arena.take(np), *noise = arena.take(np), *known = arena.take(np);
+    V *drive = arena.take(np), *shift = arena.take(np), *spread = arena.take(np), *drawn = arena.take(np);
+    V* centre = arena.take(np);
+    Permutation<W> order;
+    for (int l = 0; l < W; ++l) order.entry[l] = reinterpret_cast<int*>(arena.start + numbers) + l * np;
+    AnyCorner<V> corner;
+    long first = -1;
+    for (long g; (g = take(counter)) < groups;) {
+      const Group<V> group(g * W, call.rows, call.order);
+      order.read(shape, call.seen, group.row);
+      group.load(call.mean, n, n, mean);
+      group.load(call.observed, n, n, value);
+      if (call.noise) group.load(call.noise, n, n, drawn);
+      if (call.coupling) {
+        group.load(call.coupling, k, k, coupling);
+        group.load(call.variance, n, n, variance);
+        for (int i = n; i < np; ++i) variance[i] = splat<V>(1);
+        scale_factors<V>(Solo{}, shape, call.shrink, variance, coupling, scale);
+        permute_packed<V, W>(shape, order, variance, coupling, scale, rows);
+      } else {
+        permute_full<V, W>(shape, order, call.covariance, group.row, rows);
+      }
+      for (int i = 0; i < np; ++i) {
+        known[i] = noise[i] = drive[i] = shift[i] = spread[i] = splat<V>(0);
+        for (int l = 0; l < W && i < n; ++l) {
+          const int at = order.entry[l][i];
+          if (i < order.observed[l]) {
+            set_lane(known[i], l, T(1));
+            set_lane(drive[i], l, lane(value[at], l) - lane(mean[at], l));
+          } else if (call.noise) {
+            set_lane(noise[i], l, lane(drawn[at], l));
+          }
+        }
+      }
+      for (int i = n; i < np; ++i)
+        for (int j = 0; j <= i; ++j) rows[row_at(np, i) + 2 * j] = splat<V>(T(j == i));
+      V bad = splat<V>(0);
+      Stored<V> source{rows, np};
+      Conditioner<V> sink{known, noise, drive, shift, spread};
+      factor(Solo{}, np, rows, static_cast<V*>(nullptr), corner, bad, source, sink);
+      for (int i = 0; i < n; ++i) {
+        for (int l = 0; l < W; ++l) {
+          const int at = order.entry[l][i];
+          const bool seen = i < order.observed[l];
+          set_lane(centre[i], l, seen ? lane(value[at], l) : lane(mean[at], l) + lane(shift[i], l));
+        }
+        spread[i] += centre[i];
+        bad = not_finite(spread[i], bad);
+      }
+      scatter<V, W>(group, order, centre, n, call.centre);
+      if (call.sample) scatter<V, W>(group, order, spread, n, call.sample);
+      first = group.earliest(bad, first);
+      for (int l = 0; call.tril && l < group.valid; ++l) {
+        T* out = call.tril + group.row[l] * long(n) * n;
+        for (int i = order.observed[l]; i < n; ++i)
+          for (int j = order.observed[l]; j <= i; ++j)
+            out[long(order.entry[l][i]) * n + order.entry[l][j]] = lane(rows[row_at(np, i) + 2 * j], l);
+      }
+    }
+    return first;
+  });
+}
+
+}  // namespace EPURE_ISA
+}  // namespace epure

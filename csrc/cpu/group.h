@@ -1,0 +1,86 @@
+// A group: as many matrices as a vector has lanes, walked by one thread.
+#pragma once
+
+#include "kernels.h"
+#include "pool.h"
+#include "transpose.h"
+
+namespace epure {
+namespace EPURE_ISA {
+
+// Hands out pieces of a thread's scratch memory; first measured with start = null.
+template <class V>
+struct Arena {
+  V* start;
+  std::size_t used = 0;
+  V* take(std::size_t count) {
+    V* piece = start ? start + used : nullptr;
+    used += count;
+    return piece;
+  }
+};
+
+// The rows of a group. The batch's end repeats its last row.
+template <class V>
+struct Group {
+  static constexpr int width = Traits<V>::width;
+  long row[width];
+  int valid;
+
+  Group(long first, long rows, const long long* order = nullptr) {
+    valid = int(rows - first < width ? rows - first : width);
+    for (int l = 0; l < width; ++l) {
+      const long at = first + (l < valid ? l : valid - 1);
+      row[l] = order ? long(order[at]) : at;
+    }
+  }
+  void load(const ScalarOf<V>* from, long stride, int count, V* out) const {
+    const ScalarOf<V>* rows[width];
+    for (int l = 0; l < width; ++l) rows[l] = from + row[l] * stride;
+    load_lanes<V>(rows, count, out);
+  }
+  void store(const V* in, int count, ScalarOf<V>* to, long stride) const {
+    ScalarOf<V>* rows[width];
+    for (int l = 0; l < width; ++l) rows[l] = to + row[l] * stride;
+    store_lanes<V>(in, count, rows, valid);
+  }
+  // The first row whose lane is set, or `first` if that is earlier.
+  long earliest(V bad, long first) const {
+    for (int l = 0; l < valid; ++l)
+      if (!(lane(bad, l) == 0) && (first < 0 || row[l] < first)) first = row[l];
+    return first;
+  }
+};
+
+// 1 in the lanes of x that are not finite, else `bad`.
+template <class V>
+inline V not_finite(V x, V bad) {
+  const V none = x - x;
+  return choose(none == none, bad, splat<V>(1));
+}
+
+// Runs `work(rank)` on the call's threads and returns the earliest bad row of all.
+template <class Work>
+struct Crew {
+  const Work& work;
+  long worst[256];
+  static void enter(void* self, int rank) {
+    Crew& crew = *static_cast<Crew*>(self);
+    crew.worst[rank] = crew.work(rank);
+  }
+};
+template <class Work>
+inline long on_threads(int threads, long items, const Work& work) {
+  int count = threads < items ? threads : int(items);
+  count = count < 1 ? 1 : count > 256 ? 256 : count;
+  Crew<Work> crew{work, {}};
+  for (int i = 0; i < count; ++i) crew.worst[i] = -1;
+  run_parallel(count, Crew<Work>::enter, &crew);
+  long first = -1;
+  for (int i = 0; i < count; ++i)
+    if (crew.worst[i] >= 0 && (first < 0 || crew.worst[i] < first)) first = crew.worst[i];
+  return first;
+}
+
+}  // namespace EPURE_ISA
+}  // namespace epure

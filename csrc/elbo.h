@@ -1,0 +1,214 @@
+// The fused step of one team's matrix: assembly, Cholesky, sample and KL to the shared prior, and its reverse pass.
+#pragma once
+
+#include "assembly.h"
+#include "cholesky.h"
+
+namespace epure {
+namespace EPURE_ISA {
+
+// What the batch shares. All matrices (np, np) row-major, zero in the padding.
+template <class T>
+struct Prior {
+  const T* mean;          // (np,)
+  const T* precision;     // P = W^T W
+  const T* white;         // W, the inverse of the prior's Cholesky factor: lower triangular
+  const T* white_turned;  // W^T
+  T log_det;              // sum of log diag of the prior's Cholesky factor
+};
+
+// Sum of logarithms as one logarithm: the running product is kept in [1, 2) x 2^exponent.
+template <class V>
+struct LogProduct {
+  V product, exponent;
+  EPURE_HD LogProduct() : product(splat<V>(1)), exponent(splat<V>(0)) {}
+  EPURE_HD void times(V x) { product = mantissa(V(product * mantissa(x, exponent)), exponent); }
+  EPURE_HD V log() const {
+    V sum;
+    for (int l = 0; l < Traits<V>::width; ++l)
+      set_lane(sum, l, ScalarOf<V>(::log(double(lane(product, l))) + 0.6931471805599453 * double(lane(exponent, l))));
+    return sum;
+  }
+};
+
+// Sink of the factorisation: sample += L noise as the tiles come out, and the diagonal's logarithms.
+template <class V>
+struct Sampler {
+  const V* noise;
+  V* sample;
+  LogProduct<V> determinant;
+
+  template <int NB>
+  EPURE_HD void corner(int j, const Corner<V, NB>& corner) {
+    EPURE_UNROLL
+    for (int r = 0; r < NB; ++r) {
+      V sum = sample[j + r];
+      EPURE_UNROLL
+      for (int c = 0; c <= r; ++c) sum += corner.at[r][c] * noise[j + c];
+      sample[j + r] = sum;
+    }
+    EPURE_UNROLL
+    for (int r = 0; r < NB; ++r) determinant.times(corner.at[r][r]);
+  }
+  template <int NB>
+  EPURE_HD void tile(int i, int j, const V (&acc)[2][NB]) {
+    V low = sample[i], high = sample[i + 1];
+    EPURE_UNROLL
+    for (int c = 0; c < NB; ++c) {
+      low += acc[0][c] * noise[j + c];
+      high += acc[1][c] * noise[j + c];
+    }
+    sample[i] = low;
+    sample[i + 1] = high;
+  }
+};
+
+// out_i .. out_{i+R-1} = sum over j in [from, to) of matrix_ij x_j; R rows share each load of x and hide the latency.
+template <int R, class V>
+EPURE_HD void rows_times(int np, const ScalarOf<V>* matrix, const V* x, V* out, int i, int from, int to) {
+  const ScalarOf<V>* row = matrix + i * np;
+  V acc[R];
+  EPURE_UNROLL
+  for (int r = 0; r < R; ++r) acc[r] = splat<V>(0);
+  for (int j = from; j < to; ++j) {
+    const V value = x[j];
+    EPURE_UNROLL
+    for (int r = 0; r < R; ++r) acc[r] += value * row[r * np + j];
+  }
+  EPURE_UNROLL
+  for (int r = 0; r < R; ++r) out[i + r] = acc[r];
+}
+
+// out = matrix x, the matrix lower or upper triangular with zeros stored in its other half.
+template <bool Lower, class V, class Team>
+EPURE_HD void triangular_times(const Team& team, int np, const ScalarOf<V>* matrix, const V* x, V* out) {
+  int i = 0;
+  if (Team::alone)
+    for (; i + 8 <= np; i += 8) rows_times<8>(np, matrix, x, out, i, Lower ? 0 : i, Lower ? i + 8 : np);
+  for (i += 2 * team.rank(); i < np; i += 2 * team.size())
+    rows_times<2>(np, matrix, x, out, i, Lower ? 0 : i, Lower ? i + 2 : np);
+  team.sync();
+}
+
+// Buffers of one team, each of np values unless said otherwise.
+template <class V>
+struct Room {
+  V* coupling;    // (k,) input
+  V* variance;    // input
+  V* mean;        // input
+  V* noise;       // input
+  V* scale;       // r
+  V* centred;     // mean - prior mean
+  V* white;       // W (mean - prior mean)
+  V* sample;      // output; in the reverse pass its gradient, an input
+  V* rows;        // (np * np,) factor by pairs of rows; in the reverse pass S
+  V* columns;     // (packed_columns,) factor by pairs of columns
+  V* dvariance;   // output
+  V* dmean;       // output
+  V* dscale;
+  V* dcoupling;   // (k,) output
+  AnyCorner<V>* corner;
+};
+
+// Fills sample; returns the KL through `kl` (rank 0's value counts) and sets `bad` in lanes without a factor.
+template <class V, class Team>
+EPURE_HD void elbo_forward(const Team& team, const Shape& shape, const Prior<ScalarOf<V>>& prior,
+                           ScalarOf<V> shrink, const Room<V>& room, V* columns, V& kl, V& bad) {
+  using T = ScalarOf<V>;
+  const int np = shape.np;
+  scale_factors<V>(team, shape, shrink, room.variance, room.coupling, room.scale);
+  for (int i = team.rank(); i < np; i += team.size()) {
+    room.centred[i] = room.mean[i] - splat<V>(prior.mean[i]);
+    room.sample[i] = room.mean[i];
+  }
+  team.sync();
+  Assembled<V> source{shape, room.variance, room.coupling, room.scale, prior.precision, splat<V>(0)};
+  Sampler<V> sink{room.noise, room.sample, LogProduct<V>()};
+  factor(team, np, room.rows, columns, *room.corner, bad, source, sink);
+  triangular_times<true>(team, np, prior.white, room.centred, room.white);
+  V sum = source.trace + source.trace;
+  for (int i = team.rank(); i < shape.n; i += team.size())
+    sum += room.variance[i] * prior.precision[i * np + i] + room.white[i] * room.white[i];
+  sum = team.sum(sum);
+  kl = (sum - splat<V>(T(shape.n))) * T(0.5) + splat<V>(prior.log_det) - sink.determinant.log();
+}
+
+// Sums over the batch for the prior's gradient, one set per team: moments (np * np,) holds the lower half of
+// sum gkl (Sigma + d d^T), shift (np,) sum gkl P d. Null: not wanted.
+template <class V>
+struct PriorSums {
+  V* moments;
+  V* shift;
+};
+
+// In: room.{coupling, variance, mean, noise, scale, columns} as the forward pass left them, room.sample = dloss/dsample.
+// Out: room.{dvariance, dmean, dcoupling}.
+template <class V, class Team>
+EPURE_HD void elbo_backward(const Team& team, const Shape& shape, const Prior<ScalarOf<V>>& prior,
+                            ScalarOf<V> shrink, const Room<V>& room, const V* columns, V dkl,
+                            const PriorSums<V>& sums) {
+  using T = ScalarOf<V>;
+  const int np = shape.np;
+  for (int i = team.rank(); i < np; i += team.size()) {
+    room.centred[i] = room.mean[i] - splat<V>(prior.mean[i]);
+    room.dscale[i] = splat<V>(0);
+  }
+  team.sync();
+  adjoint(team, np, columns, room.rows, room.sample, room.noise, V(-dkl), *room.corner);
+  triangular_times<true>(team, np, prior.white, room.centred, room.white);
+  triangular_times<false>(team, np, prior.white_turned, room.white, room.dmean);  // P d
+  for (int i = team.rank(); i < np; i += team.size()) {
+    const V pull = dkl * room.dmean[i];
+    room.dmean[i] = room.sample[i] + pull;
+    room.dvariance[i] = (room.rows[row_at(np, i) + 2 * i] + dkl * prior.precision[i * np + i]) * T(0.5);
+    if (sums.shift) sums.shift[i] += pull;
+  }
+  // per entry across components: g = S_ij + dkl P_ij, the cotangent of the pair Sigma_ij = Sigma_ji
+  for (int i = team.rank(); i < shape.n; i += team.size()) {
+    const V* packed = room.coupling + shape.offset[i];
+    V* out = room.dcoupling + shape.offset[i];
+    const V* row = room.rows + row_at(np, i);
+    const T* weight = prior.precision + i * np;
+    V sum = splat<V>(0);
+    const V own = room.scale[i];
+    for (int j = 0; j < shape.start[i]; ++j) {
+      const V g = row[2 * j] + dkl * weight[j];
+      const V gm = g * packed[j];
+      out[j] = g;
+      sum += gm * room.scale[j];
+      if (Team::alone) room.dscale[j] += gm * own;
+    }
+    room.dscale[i] += sum;
+  }
+  team.sync();
+  if (!Team::alone) {  // the column sums apart, so that no two threads add to one entry
+    for (int j = team.rank(); j < shape.n; j += team.size()) {
+      V sum = splat<V>(0);
+      for (int i = j + 1; i < shape.n; ++i)
+        if (j < shape.start[i])
+          sum += room.dcoupling[shape.offset[i] + j] * room.coupling[shape.offset[i] + j] * room.scale[i];
+      room.dscale[j] += sum;
+    }
+    team.sync();
+  }
+  scale_adjoint(team, shape, shrink, room.variance, room.scale, room.dscale, room.dvariance);
+  for (int i = team.rank(); i < shape.n; i += team.size()) {
+    const V* packed = room.coupling + shape.offset[i];
+    V* out = room.dcoupling + shape.offset[i];
+    const V own = room.scale[i], slope = room.dscale[i], weighed = dkl * own, moved = dkl * room.centred[i];
+    V* moments = sums.moments ? sums.moments + i * np : nullptr;
+    for (int j = 0; j < shape.start[i]; ++j) {
+      const V m = packed[j], other = room.scale[j];
+      out[j] = out[j] * own * other + sign(m) * (slope + room.dscale[j]);
+      if (moments) moments[j] += weighed * m * other + moved * room.centred[j];
+    }
+    if (moments) {
+      for (int j = shape.start[i]; j <= i; ++j) moments[j] += moved * room.centred[j];
+      moments[i] += dkl * room.variance[i];
+    }
+  }
+  team.sync();
+}
+
+}  // namespace EPURE_ISA
+}  // namespace epure

@@ -1,0 +1,97 @@
+"""The native bodies of `reference`'s functions: same names, arguments and results.
+
+Eagerly an operation is an `autograd.Function` around the extension, the shortest way there is; under `torch.compile` it
+is the custom op of `_native_ops`, which the compiler can trace. Both call `_native_calls`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from epurecli.gmrf import _native_calls as calls
+from epurecli.gmrf import _native_ops as ops
+from epurecli.gmrf import reference
+
+DEVICES = calls.DEVICES
+describe = calls.describe
+
+
+class _Assemble(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, variance: Tensor, coupling: Tensor, sizes: tuple[int, ...], shrink: float) -> Any:
+        variance, coupling = variance.contiguous(), coupling.contiguous()
+        ctx.save_for_backward(variance, coupling)
+        ctx.layout = sizes, shrink
+        return calls.assemble(variance, coupling, sizes, shrink)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, _: None) -> tuple[Tensor | None, ...]:
+        return *calls.assemble_backward(*ctx.saved_tensors, grad.contiguous(), *ctx.layout), None, None
+
+
+class _Elbo(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        mean: Tensor,
+        variance: Tensor,
+        coupling: Tensor,
+        noise: Tensor,
+        prior_mean: Tensor,
+        prior_tril: Tensor,
+        sizes: tuple[int, ...],
+        shrink: float,
+    ) -> Any:
+        inputs = mean.contiguous(), variance.contiguous(), coupling.contiguous(), noise.contiguous()
+        shared = prior_mean.contiguous(), prior_tril.contiguous()
+        sample, kl, prior, factors, row = calls.elbo(*inputs, *shared, sizes, shrink, True)
+        ctx.save_for_backward(*inputs, prior, factors)
+        ctx.layout = sizes, shrink
+        return sample, kl, row
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dsample: Tensor, dkl: Tensor, _: None) -> tuple[Tensor | None, ...]:
+        need = ctx.needs_input_grad
+        dmean, dvariance, dcoupling, dprior_mean, dprior_tril = calls.elbo_backward(
+            *ctx.saved_tensors, dsample.contiguous(), dkl.contiguous(), *ctx.layout, need[4] or need[5]
+        )
+        return dmean, dvariance, dcoupling, None, dprior_mean, dprior_tril, None, None
+
+
+def assemble(variance: Tensor, coupling: Tensor, sizes: tuple[int, ...], shrink: float) -> tuple[Tensor, int]:
+    """See `reference.assemble`. Differentiable once."""
+    if torch.compiler.is_compiling():
+        return ops.assemble(variance, coupling, sizes, shrink), -1
+    return _Assemble.apply(variance, coupling, sizes, shrink)
+
+
+def elbo(
+    mean: Tensor,
+    variance: Tensor,
+    coupling: Tensor,
+    noise: Tensor,
+    prior_mean: Tensor,
+    prior_tril: Tensor,
+    sizes: tuple[int, ...],
+    shrink: float,
+) -> tuple[Tensor, Tensor, int]:
+    """See `reference.elbo`. Differentiable once, not in the noise (`backend` sends that to the twin)."""
+    inputs = mean, variance, coupling, noise, prior_mean, prior_tril
+    if torch.compiler.is_compiling():
+        sample, kl, _, _ = ops.elbo(*inputs, sizes, shrink)
+        return sample, kl, -1
+    if torch.is_grad_enabled() and any(x.requires_grad for x in inputs):
+        return _Elbo.apply(*inputs, sizes, shrink)
+    sample, kl, _, _, row = calls.elbo(*(x.contiguous() for x in inputs), sizes, shrink, False)
+    return sample, kl, row
+
+
+condition = reference.condition
+condition_shared = reference.condition_shared
+evidence = reference.evidence

@@ -1,0 +1,163 @@
+"""Calls of the extension on contiguous tensors: allocates the results, passes raw pointers. No autograd, no checks."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from epurecli.gmrf import _epure_native as ext
+
+DEVICES = ("cpu", "cuda") if ext.cuda else ("cpu",)
+_SUFFIX = {torch.float32: "_f32", torch.float64: "_f64"}
+_F64 = torch.float64
+
+
+def _functions(name: str) -> dict[torch.dtype, object]:
+    return {dtype: getattr(ext, name + suffix) for dtype, suffix in _SUFFIX.items()}
+
+
+_ELBO, _ELBO_BACKWARD = _functions("elbo_forward"), _functions("elbo_backward")
+_ASSEMBLE, _ASSEMBLE_BACKWARD = _functions("assemble"), _functions("assemble_backward")
+
+
+def share_torch_threads() -> None:
+    """Run on the OpenMP pool that torch runs on: two pools on one small machine wait for each other's threads.
+
+    The symbol is looked up through libtorch_cpu, so that it is the very library that torch is linked with. Where there
+    is none (macOS, Windows) the extension keeps threads of its own, which sleep between calls.
+    """
+    library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+    if not sys.platform.startswith("linux") or not library.exists():
+        return
+    entry = getattr(ctypes.CDLL(str(library)), "GOMP_parallel", None)
+    if entry is not None:
+        ext.share_openmp(ctypes.cast(entry, ctypes.c_void_p).value)
+
+
+share_torch_threads()
+
+
+def describe() -> str:
+    """One line for `epure doctor`."""
+    kinds = " and CUDA" if ext.cuda else ""
+    return f"C++ extension, {ext.isa()} instructions{kinds}, on {ext.pool()}"
+
+
+def assemble(variance: Tensor, coupling: Tensor, sizes: tuple[int, ...], shrink: float) -> tuple[Tensor, int]:
+    """-> covariance (B, N, N), first bad row or -1"""
+    rows, size = variance.shape
+    covariance = variance.new_empty(rows, size, size)
+    row = _ASSEMBLE[variance.dtype](
+        sizes,
+        rows,
+        torch.get_num_threads(),
+        shrink,
+        variance.data_ptr(),
+        coupling.data_ptr(),
+        covariance.data_ptr(),
+    )
+    return covariance, row
+
+
+def assemble_backward(
+    variance: Tensor, coupling: Tensor, grad: Tensor, sizes: tuple[int, ...], shrink: float
+) -> tuple[Tensor, Tensor]:
+    """-> gradients of variance (B, N) and coupling (B, K)"""
+    dvariance, dcoupling = torch.empty_like(variance), torch.empty_like(coupling)
+    _ASSEMBLE_BACKWARD[variance.dtype](
+        sizes,
+        len(variance),
+        torch.get_num_threads(),
+        shrink,
+        variance.data_ptr(),
+        coupling.data_ptr(),
+        grad.data_ptr(),
+        dvariance.data_ptr(),
+        dcoupling.data_ptr(),
+    )
+    return dvariance, dcoupling
+
+
+def elbo_kept(sizes: tuple[int, ...], rows: int, dtype: torch.dtype) -> tuple[int, int]:
+    """Numbers in the buffers `prior` and `factors` that the reverse pass reads; 0: it factorises again."""
+    return ext.elbo_kept(sizes, rows, dtype == _F64)
+
+
+def elbo(
+    mean: Tensor,
+    variance: Tensor,
+    coupling: Tensor,
+    noise: Tensor,
+    prior_mean: Tensor,
+    prior_tril: Tensor,
+    sizes: tuple[int, ...],
+    shrink: float,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+    """-> sample (B, N), kl (B,), prior and factors for the reverse pass (opaque), first bad row or -1"""
+    rows = len(mean)
+    prior_size, factor_size = elbo_kept(sizes, rows, mean.dtype)
+    sample = torch.empty_like(mean)
+    kl, prior = mean.new_empty(rows), mean.new_empty(prior_size)
+    factors = mean.new_empty(factor_size if keep else 0)
+    row = _ELBO[mean.dtype](
+        sizes,
+        rows,
+        torch.get_num_threads(),
+        shrink,
+        mean.data_ptr(),
+        variance.data_ptr(),
+        coupling.data_ptr(),
+        noise.data_ptr(),
+        prior_mean.data_ptr(),
+        prior_tril.data_ptr(),
+        sample.data_ptr(),
+        kl.data_ptr(),
+        prior.data_ptr(),
+        factors.data_ptr(),
+    )
+    return sample, kl, prior, factors, row
+
+
+def elbo_backward(
+    mean: Tensor,
+    variance: Tensor,
+    coupling: Tensor,
+    noise: Tensor,
+    prior: Tensor,
+    factors: Tensor,
+    dsample: Tensor,
+    dkl: Tensor,
+    sizes: tuple[int, ...],
+    shrink: float,
+    with_prior: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
+    """-> gradients of mean, variance, coupling and, if wanted, of the prior's mean and scale_tril"""
+    rows, size = mean.shape
+    dmean, dvariance, dcoupling = torch.empty_like(mean), torch.empty_like(variance), torch.empty_like(coupling)
+    dprior_mean = mean.new_empty(size) if with_prior else None
+    dprior_tril = mean.new_empty(size, size) if with_prior else None
+    _ELBO_BACKWARD[mean.dtype](
+        sizes,
+        rows,
+        torch.get_num_threads(),
+        shrink,
+        mean.data_ptr(),
+        variance.data_ptr(),
+        coupling.data_ptr(),
+        noise.data_ptr(),
+        prior.data_ptr(),
+        factors.data_ptr(),
+        dsample.data_ptr(),
+        dkl.data_ptr(),
+        dmean.data_ptr(),
+        dvariance.data_ptr(),
+        dcoupling.data_ptr(),
+        dprior_mean.data_ptr() if with_prior else 0,
+        dprior_tril.data_ptr() if with_prior else 0,
+    )
+    return dmean, dvariance, dcoupling, dprior_mean, dprior_tril
