@@ -159,7 +159,8 @@ def _request(
         return found
 
     if not mode.observes:
-        number = count or (len(table) if table is not None else config.sampling.num_samples)
+        listed = table is not None and len(table) > 1  # a CSV or a grid: one design per row
+        number = count or (len(table) if listed else config.sampling.num_samples)
         if mode is Mode.CONDITIONAL and table is None:
             if not trained.scaler.columns:
                 raise UsageError("this model was trained without conditions", hint="use --mode unconditional")
