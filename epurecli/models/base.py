@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from epurecli.config.schema import RunConfig, StageConfig
 from epurecli.errors import UnsupportedMode
+from epurecli.models.graphs import Graph, latent_graphs
 from epurecli.nn.belief import Belief
 from epurecli.nn.conditioning import ConditionEmbedding
 from epurecli.nn.flow import ConditionalFlow
@@ -76,6 +77,10 @@ class GenerativeModel(nn.Module, ABC):
 
         All randomness is in `noise`, so the same noise gives the same designs on any backend.
         """
+
+    def graphs(self) -> Sequence[Graph]:
+        """What ONNX may see. A graph has no randomness of its own: noise is an input."""
+        return ()
 
     @property
     def device(self) -> torch.device:
@@ -153,16 +158,20 @@ class LatentModel(GenerativeModel):
     def generate(self, query: Query, noise: Tensor) -> Tensor:
         condition, present = self.condition_of(query)
         if query.observed is None:
-            images = [self.decode(z, condition, present) for z in self._from_prior(noise, condition, present)]
-            return torch.stack(images)
+            latents = [self.from_prior(n, condition, present) for n in noise]
+            return torch.stack([self.decode(z, condition, present) for z in latents])
         belief = self.infer(query.observed, query.mask)
         images = torch.stack([self.decode(belief.sample(n), condition, present) for n in noise])
         return torch.where(query.mask[..., None, None], query.observed, images)
 
-    def _from_prior(self, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # (S, B, N) -> (S, B, N)
+    def from_prior(self, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # (B, N) -> (B, N)
+        """Standard normal noise to latents, through the fitted flow where there is one."""
         if self.latent_prior is not None:
-            noise = torch.stack([self.latent_prior(n, condition, present) for n in noise])
+            noise = self.latent_prior(noise, condition, present)
         return self.prior().sample(noise)
+
+    def graphs(self) -> Sequence[Graph]:
+        return latent_graphs(self)
 
     # --- training -------------------------------------------------------------------------------------------------
 

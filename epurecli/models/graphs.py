@@ -1,0 +1,89 @@
+"""What a model shows to the exporter: plain modules from tensors to tensors, without randomness, and how to call them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from epurecli.models.base import LatentModel
+
+BATCH, DRAWS = "batch", "draws"  # the dynamic axes there may be
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One input or the output of a graph. A string in the shape is a dynamic axis; the dtype is float32 or bool."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    meaning: str
+    dtype: torch.dtype = torch.float32
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A module to export, its inputs in the order of `forward`, and its one output."""
+
+    name: str
+    module: nn.Module
+    inputs: tuple[Port, ...]
+    output: Port
+
+
+class DecoderGraph(nn.Module):
+    """Latents and condition -> images."""
+
+    def __init__(self, model: LatentModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, z: Tensor, condition: Tensor, present: Tensor) -> Tensor:
+        return self.model.decode(z, condition, present)
+
+
+class SamplerGraph(nn.Module):
+    """Noise and condition -> images: the prior (and its flow), then the decoder."""
+
+    def __init__(self, model: LatentModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:
+        return self.model.decode(self.model.from_prior(noise, condition, present), condition, present)
+
+
+class InpaintGraph(nn.Module):
+    """Partial designs, noise and condition -> draws of whole ones, what was observed pasted back."""
+
+    def __init__(self, model: LatentModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor, mask: Tensor, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:
+        z = self.model.infer(images, mask).sample(noise)  # (S, B, N)
+        conditions, presences = (c.expand(len(noise), *c.shape).flatten(0, 1) for c in (condition, present))
+        decoded = self.model.decode(z.flatten(0, 1), conditions, presences).unflatten(0, noise.shape[:2])
+        return torch.where(mask[..., None, None], images, decoded)
+
+
+def latent_graphs(model: LatentModel) -> tuple[Graph, ...]:
+    """The graphs of any model with a latent: `decoder`, `sampler`, `inpaint`."""
+    size = (len(model.components), *model.image_size)
+    condition = Port("condition", (BATCH, model.cond_dim), "standardised conditions: (raw - shift) / scale")
+    present = Port("present", (BATCH, 1), "1 where the row's condition holds, 0 where it has none")
+    z = Port("z", (BATCH, model.latent_size), "latents")
+    noise = Port("noise", (BATCH, model.noise_dim), "standard normal")
+    images = Port("images", (BATCH, *size), "designs in [0, 1]; what the mask hides is ignored")
+    mask = Port("mask", (BATCH, size[0]), "true = observed", torch.bool)
+    draw_noise = Port("noise", (DRAWS, BATCH, model.noise_dim), "standard normal, one layer for each draw")
+    output = Port("images", (BATCH, *size), "designs in [0, 1]")
+    draws = Port("draws", (DRAWS, BATCH, *size), "designs in [0, 1], observed components as they were given")
+    return (
+        Graph("decoder", DecoderGraph(model), (z, condition, present), output),
+        Graph("sampler", SamplerGraph(model), (noise, condition, present), output),
+        Graph("inpaint", InpaintGraph(model), (images, mask, draw_noise, condition, present), draws),
+    )
