@@ -17,6 +17,7 @@ from epurecli.data import toy
 from epurecli.data.conditions import Columns, ConditionScaler, fit_scaler
 from epurecli.data.pack import BLOCK, Pack, PackSpec, Progress, build_pack, default_cache_dir, find_pack, write_block
 from epurecli.data.problems import refuse
+from epurecli.data.store import ImageStore
 from epurecli.data.survey import survey
 from epurecli.errors import DataError
 from epurecli.types import Batch
@@ -32,7 +33,7 @@ class Dataset:
     components: tuple[str, ...]
     image_size: tuple[int, int]  # (height, width)
     prefixes: Sequence[str]  # (M,)
-    images: np.memmap  # (M, C, H, W) uint8, read-only
+    store: ImageStore  # the images
     conditions: NDArray[np.float64]  # (M, D) in raw units
     train: NDArray[np.int64]  # designs for training
     test: NDArray[np.int64]  # designs for testing
@@ -41,11 +42,16 @@ class Dataset:
     source: str  # one line for people
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.conditions)
+
+    @property
+    def images(self) -> np.memmap:
+        """(M, C, H, W) uint8, mapped read-only: for slices and statistics; `raw_images` is the way to pick designs."""
+        return self.store.view
 
     def raw_images(self, indices: ArrayLike) -> NDArray[np.uint8]:  # -> (B, C, H, W)
         """Grey levels as they are stored."""
-        return np.take(self.images, np.asarray(indices, np.int64), axis=0)
+        return self.store.take(indices)
 
     def batch(self, indices: ArrayLike, device: str | torch.device = "cpu") -> Batch:
         """Images in [0, 1] and standardised conditions, on a device."""
@@ -141,9 +147,9 @@ def _assemble(
     digest.update(is_train.tobytes())
     return Dataset(
         components=config.component_dirs,
-        image_size=pack.images.shape[2:],
+        image_size=pack.images.view.shape[2:],
         prefixes=prefixes,
-        images=pack.images,
+        store=pack.images,
         conditions=conditions,
         train=train,
         test=test,

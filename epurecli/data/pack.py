@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from epurecli.data.store import ImageStore
 from epurecli.data.workers import Job, Result, processes_for, run_jobs
 from epurecli.errors import EpureError
 
@@ -49,7 +50,7 @@ class PackSpec:
 class Pack:
     """An opened pack."""
 
-    images: np.memmap  # (M, C, H, W) uint8, read-only
+    images: ImageStore  # (M, C, H, W) uint8
     table: np.ndarray  # (M, T) float64, read-only
     digest: str
 
@@ -81,7 +82,7 @@ def find_pack(cache_dir: Path, spec: PackSpec) -> Pack | None:
         if not whole:
             return None
         rows = np.memmap(table, np.float64, "r", shape=table_shape) if spec.table_width else np.empty(table_shape)
-        return Pack(np.memmap(images, np.uint8, "r", shape=spec.shape), rows, header["digest"])
+        return Pack(ImageStore(images, spec.shape), rows, header["digest"])
     except (OSError, ValueError, KeyError, TypeError):
         return None  # absent, or damaged from outside: it is built anew
 
