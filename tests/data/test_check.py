@@ -1,0 +1,232 @@
+"""Every fault of a data set, in one pass, with file and row; and data without faults passes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from epurecli.data.check import Report, check
+from epurecli.data.dataset import open_dataset
+from epurecli.data.problems import Problem
+from epurecli.errors import DataError, EpureError, NotFound
+
+
+def only(report: Report) -> Problem:
+    assert len(report.problems) == 1, [str(problem) for problem in report.problems]
+    problem = report.problems[0]
+    assert problem.hint
+    return problem
+
+
+def test_good_data_has_no_problems(folder: Path, config):
+    report = check(folder)
+    assert report.ok
+    assert (report.designs, report.images) == (16, 80)
+    assert check(config()).ok
+
+
+def test_a_missing_image(folder: Path, image):
+    image(5).unlink()
+    assert str(only(check(folder))) == "bt/toy_0000005_bt.png (row 7): is missing"
+
+
+def test_a_truncated_image(folder: Path, image):
+    image(5, "fpu").write_bytes(image(5, "fpu").read_bytes()[:70])
+    problem = only(check(folder))
+    assert (problem.file, problem.row) == ("fpu/toy_0000005_fpu.png", 7)
+    assert "truncated" in problem.what
+
+
+def test_an_unreadable_image(folder: Path, image):
+    image(0).write_bytes(b"")
+    image(1).write_text("not an image at all, but long enough")
+    problems = check(folder).problems
+    assert [(problem.row, problem.file) for problem in problems] == [
+        (2, "bt/toy_0000000_bt.png"),
+        (3, "bt/toy_0000001_bt.png"),
+    ]
+    assert "0 bytes" in problems[0].what
+    assert "not a PNG" in problems[1].what
+
+
+def test_an_image_of_another_size(folder: Path, image):
+    Image.new("L", (64, 64)).save(image(9, "tpc"))
+    problem = only(check(folder))
+    assert problem.row == 11
+    assert "64 x 64" in problem.what
+    assert "64 x 32" in problem.what
+
+
+def test_a_missing_folder_is_one_problem(folder: Path, config):
+    shutil.rmtree(folder / "tpc")
+    problem = only(check(config()))
+    assert "no folder tpc" in problem.what
+    assert "bt, fpu, group_km, group_nc" in problem.hint
+
+
+def test_a_missing_column(folder: Path, config, edit_csv):
+    problem = only(check(config(condition_columns=("width_px", "mass"))))
+    assert "'mass' is missing" in problem.what
+    assert "d_cons" in problem.hint
+    edit_csv(lambda lines: [lines[0].replace(",d_cons,", ",cons,"), *lines[1:]])
+    assert "it has d_cons_norm" in only(check(config(condition_columns=("d_cons",)))).hint
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [("", "is empty"), ("nan", "'nan'"), ("wide", "'wide'"), ("inf", "'inf', which is no finite number")],
+)
+def test_a_condition_that_is_no_number(folder: Path, edit_csv, cell: str, words: str):
+    def spoil(lines: list[str]) -> list[str]:
+        cells = lines[3].split(",")
+        cells[2] = cell
+        return [*lines[:3], ",".join(cells), *lines[4:]]
+
+    edit_csv(spoil)
+    problem = only(check(folder))
+    assert (problem.file, problem.row) == ("performances.csv", 4)
+    assert "'width_px'" in problem.what
+    assert words in problem.what
+
+
+def test_a_duplicate_prefix_names_both_rows(folder: Path, edit_csv):
+    edit_csv(lambda lines: [*lines, lines[6]])
+    problem = only(check(folder))
+    assert problem.row == 18
+    assert "'toy_0000005' was used before, in row 7" in problem.what
+
+
+@pytest.mark.parametrize("prefix", ["../secret", "/etc/passwd", "a/b", "C:\\x", "..", " "])
+def test_a_prefix_that_leaves_the_folder(folder: Path, config, cache: Path, edit_csv, prefix: str):
+    edit_csv(lambda lines: [lines[0], lines[1].replace("toy_0000000", prefix), *lines[2:]])
+    problem = only(check(folder))
+    assert problem.row == 2
+    assert "empty" in problem.what if prefix == " " else "outside the folder" in problem.what
+    with pytest.raises(DataError, match="row 2"):
+        open_dataset(config(), cache_dir=cache)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_links_that_leave_the_folder(folder: Path, image, tmp_path: Path, config):
+    image(3).rename(tmp_path / "outside.png")
+    image(3).symlink_to(tmp_path / "outside.png")
+    image(4).rename(folder / "inside.png")
+    image(4).symlink_to(folder / "inside.png")  # stays inside: fine
+    problem = only(check(folder))
+    assert problem.file == "bt/toy_0000003_bt.png"
+    assert "leaves the data folder" in problem.what
+    shutil.move(folder / "tpc", tmp_path / "tpc")
+    (folder / "tpc").symlink_to(tmp_path / "tpc")
+    assert {problem.file for problem in check(config()).problems} >= {"tpc"}
+
+
+def test_an_empty_split(folder: Path, edit_csv):
+    edit_csv(lambda lines: [line.replace("False", "True") for line in lines])
+    assert "no test designs" in only(check(folder)).what
+    edit_csv(lambda lines: [line.replace("True", "False") for line in lines])
+    assert "no training designs" in only(check(folder)).what
+
+
+def test_a_split_that_is_neither(folder: Path, edit_csv):
+    edit_csv(lambda lines: [*lines[:4], lines[4].replace("True", "maybe"), *lines[5:]])
+    problem = only(check(folder))
+    assert problem.row == 5
+    assert "'maybe'" in problem.what
+
+
+@pytest.mark.parametrize("words", [("1", "0"), ("yes", "no"), ("TRAIN", "test"), ("1.0", "0.0")])
+def test_other_spellings_of_the_split(folder: Path, cache: Path, config, edit_csv, words: tuple[str, str]):
+    edit_csv(lambda lines: [line.replace("True", words[0]).replace("False", words[1]) for line in lines])
+    assert open_dataset(config(), cache_dir=cache).test.tolist() == [7, 15]
+
+
+def test_no_split_column(folder: Path, edit_csv):
+    edit_csv(lambda lines: [lines[0].replace("train", "fold"), *lines[1:]])
+    problem = only(check(folder))
+    assert "'train' is missing" in problem.what
+    assert "data.split_column" in problem.hint
+
+
+def test_everything_at_once(folder: Path, image, edit_csv):
+    """One pass names them all, and a faulty row's image is still looked at."""
+    image(1).unlink()
+    image(2).write_bytes(b"")
+    Image.new("L", (8, 8)).save(image(3))
+    edit_csv(
+        lambda lines: [
+            *lines[:3],
+            lines[3].replace("True", "perhaps"),  # the row of the empty image
+            lines[4],
+            lines[5].replace("toy_0000004", "../toy"),
+            *lines[6:],
+            lines[7],
+        ]
+    )
+    report = check(folder)
+    assert sorted((problem.row, problem.file.split("/")[-1]) for problem in report.problems) == [
+        (3, "toy_0000001_bt.png"),
+        (4, "performances.csv"),
+        (4, "toy_0000002_bt.png"),
+        (5, "toy_0000003_bt.png"),
+        (6, "performances.csv"),
+        (18, "performances.csv"),
+    ]
+
+
+def test_check_writes_nothing(folder: Path, image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("EPURE_CACHE_DIR", str(tmp_path / "cache"))
+    image(2).write_bytes(b"")
+    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    check(folder)
+    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is empty"),
+        ("matching;train\na;True\n", "semicolons"),
+        ("name,train\na,True\n", "no column 'matching'"),
+        ("matching,train\na,True,3,4\n", "cannot be read as CSV"),
+        ("matching,train\na,True\nb,True,3\n", "cannot be read as CSV"),
+        ("matching,train\n\xe9,True\n", "cannot be read as CSV"),
+    ],
+    ids=["empty", "semicolons", "no-prefix", "long-rows", "one-long-row", "latin-1"],
+)
+def test_a_csv_that_is_none(folder: Path, config, content: str, words: str):
+    (folder / "performances.csv").write_bytes(content.encode("latin-1"))
+    with pytest.raises(EpureError, match=words) as caught:
+        check(config())
+    assert "performances.csv" in caught.value.message
+    assert caught.value.exit_code == 2
+
+
+def test_a_csv_without_rows(folder: Path, config, edit_csv):
+    edit_csv(lambda lines: lines[:1])
+    assert any("has no rows" in problem.what for problem in check(config()).problems)
+
+
+def test_rows_are_counted_as_an_editor_does(folder: Path, edit_csv, image):
+    edit_csv(lambda lines: [*lines[:3], "", *lines[3:], "", ",,,"])  # empty lines mean nothing, but count
+    image(5).unlink()
+    assert only(check(folder)).row == 8
+
+
+def test_a_prefix_of_digits_keeps_its_zeros(folder: Path, cache: Path, config, edit_csv):
+    edit_csv(lambda lines: [line.replace("toy_000", "") for line in lines])
+    for path in folder.rglob("*.png"):
+        path.rename(path.with_name(path.name.replace("toy_000", "")))
+    assert open_dataset(config(), cache_dir=cache).prefixes[3] == "0003"
+
+
+def test_what_is_not_there(tmp_path: Path, folder: Path, config):
+    with pytest.raises(NotFound):
+        check(tmp_path / "nowhere")
+    with pytest.raises(NotFound):
+        check(config(condition_csv=folder / "other.csv"))
+    with pytest.raises(DataError, match="plain folder name"):
+        check(config(component_dirs=("../bt", "fpu")))

@@ -1,0 +1,92 @@
+"""A folder at a glance, and the config that fits it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from epurecli.data.dataset import open_dataset
+from epurecli.data.describe import describe, find_csv, infer_config, ordered_components
+from epurecli.data.toy import COMPONENTS
+from epurecli.errors import DataError, NotFound
+
+
+def test_components_come_in_their_usual_order():
+    assert ordered_components(["tpc", "zebra", "bt", "group_nc", "Alpha"]) == (
+        "group_nc",
+        "bt",
+        "tpc",
+        "Alpha",
+        "zebra",
+    )
+
+
+def test_describe_a_flat_folder(folder: Path):
+    seen = describe(folder)
+    assert seen.components == COMPONENTS
+    assert seen.images == dict.fromkeys(COMPONENTS, 16)
+    assert seen.image_sizes == {(64, 32): 80}
+    assert seen.modes == {"L": 80}
+    assert (seen.rows, seen.train, seen.test) == (16, 14, 2)
+    assert seen.layout == "<component>/<prefix>_<component>.png"
+    width = next(column for column in seen.columns if column.name == "width_px")
+    assert 49 <= width.minimum < width.maximum <= 64
+    assert {"matching", "train"}.isdisjoint(column.name for column in seen.columns)
+
+
+def test_a_split_folder_of_three_components(folder: Path, cache: Path):
+    """As the public toy set is found: RGBA under train/ and test/, three components, two conditions."""
+    for component in ("bt", "tpc"):
+        shutil.rmtree(folder / component)
+    for path in folder.glob("*/*.png"):
+        branch = "test" if int(path.name.split("_")[1]) % 8 == 7 else "train"
+        target = folder / branch / path.parent.name
+        target.mkdir(parents=True, exist_ok=True)
+        Image.open(path).convert("RGBA").save(target / path.name)
+        path.unlink()
+    seen = describe(folder)
+    assert seen.components == ("group_nc", "group_km", "fpu")
+    assert seen.modes == {"RGBA": 48}
+    assert seen.layout.startswith("<train|test>/")
+    config = infer_config(folder)
+    assert config.component_dirs == ("group_nc", "group_km", "fpu")
+    assert config.condition_columns == ("width_px", "height_px")
+    assert open_dataset(config, cache_dir=cache).images.shape == (16, 3, 64, 32)
+
+
+def test_conditions_are_those_the_csv_has(folder: Path, edit_csv):
+    edit_csv(lambda lines: [lines[0].replace("height_px", "tall"), *lines[1:]])
+    assert infer_config(folder).condition_columns == ("width_px",)
+    edit_csv(lambda lines: [lines[0].replace("width_px", "wide"), *lines[1:]])
+    assert infer_config(folder).condition_columns == ()
+
+
+def test_the_csv_may_have_any_name_if_it_is_the_only_one(folder: Path, cache: Path):
+    (folder / "performances.csv").rename(folder / "table.csv")
+    assert find_csv(folder) == folder / "table.csv"
+    assert len(open_dataset(infer_config(folder), cache_dir=cache)) == 16
+    shutil.copy(folder / "table.csv", folder / "other.csv")
+    with pytest.raises(DataError, match=r"other\.csv, table\.csv"):
+        infer_config(folder)
+
+
+def test_folders_that_hold_no_data(folder: Path, tmp_path: Path):
+    with pytest.raises(NotFound, match="does not exist"):
+        describe(tmp_path / "nowhere")
+    with pytest.raises(NotFound, match="is a file"):
+        describe(folder / "performances.csv")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no component folders"):
+        infer_config(tmp_path / "empty")
+    (folder / "performances.csv").unlink()
+    assert describe(folder).csv is None
+    with pytest.raises(DataError, match="no CSV"):
+        infer_config(folder)
+
+
+def test_damaged_images_are_counted_not_raised(folder: Path, image):
+    image(0).write_bytes(b"")
+    assert describe(folder).modes == {"L": 79, "unreadable": 1}
