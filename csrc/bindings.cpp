@@ -3,6 +3,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -17,17 +19,19 @@ namespace {
 
 // Arrays behind a Shape.
 struct Layout {
-  std::vector<int> start, offset;
+  std::vector<int> start, offset, component;
   Shape shape{};
   explicit Layout(const std::vector<int>& sizes) {
-    int from = 0, k = 0;
+    int from = 0, k = 0, at = 0;
     for (int size : sizes) {
       for (int i = 0; i < size; ++i) {
+        component.push_back(at);
         start.push_back(from);
         offset.push_back(k);
         k += from;
       }
       from += size;
+      ++at;
     }
     shape.n = from;
     shape.k = k;
@@ -162,7 +166,7 @@ void assemble_backward(const std::vector<int>& sizes, long rows, int threads, do
 // variance and coupling, or covariance: the other is 0.
 template <class T>
 long condition(const std::vector<int>& sizes, long rows, int threads, double shrink, Address mean, Address variance,
-               Address coupling, Address covariance, Address observed, Address noise, Address seen, Address order,
+               Address coupling, Address covariance, Address observed, Address noise, Address mask, Address order,
                Address centre, Address sample, Address tril) {
   const Layout layout(sizes);
   ConditionCall<T> call{};
@@ -176,7 +180,9 @@ long condition(const std::vector<int>& sizes, long rows, int threads, double shr
   call.covariance = at<T>(covariance);
   call.observed = at<T>(observed);
   call.noise = at<T>(noise);
-  call.seen = at<unsigned char>(seen);
+  call.mask = at<unsigned char>(mask);
+  call.component = layout.component.data();
+  call.components = int(sizes.size());
   call.order = at<long long>(order);
   call.centre = at<T>(centre);
   call.sample = at<T>(sample);
@@ -186,28 +192,64 @@ long condition(const std::vector<int>& sizes, long rows, int threads, double shr
 }
 
 template <class T>
-void condition_shared(int n, long rows, long masks, int threads, Address prior_mean, Address gain, Address tril,
-                      Address observed, Address noise, Address seen, Address order, Address begin, Address centre,
-                      Address sample) {
+void condition_shared(const std::vector<int>& sizes, long rows, int threads, Address prior_mean, Address gain,
+                      Address tril, Address observed, Address noise, Address masks, Address order,
+                      const std::vector<long long>& begin, Address centre, Address sample) {
+  const Layout layout(sizes);
+  const int n = layout.shape.n;
   SharedCall<T> call{};
   call.n = n;
   call.rows = rows;
-  call.masks = masks;
+  call.masks = long(begin.size()) - 1;
   call.threads = threads;
   call.prior_mean = at<T>(prior_mean);
   call.gain = at<T>(gain);
   call.tril = at<T>(tril);
   call.observed = at<T>(observed);
   call.noise = at<T>(noise);
-  call.seen = at<unsigned char>(seen);
+  call.mask = at<unsigned char>(masks);
+  call.component = layout.component.data();
+  call.components = int(sizes.size());
   call.order = at<long long>(order);
-  call.begin = at<long long>(begin);
+  call.begin = begin.data();
   call.centre = at<T>(centre);
   call.sample = at<T>(sample);
   py::gil_scoped_release free;
   advise_huge(call.centre, sizeof(T) * std::size_t(rows) * n);
   advise_huge(call.sample, sizeof(T) * std::size_t(rows) * n);
   kernels<T>().condition_shared(call);
+}
+
+// Puts rows with equal masks (B, C) side by side, in the order of their masks read as binary numbers, first component
+// lowest, and within a mask as they come. Returns where each distinct mask begins in `order`, and the end.
+std::vector<long long> group_rows(long rows, int components, Address mask, Address order) {
+  const unsigned char* in = at<unsigned char>(mask);
+  long long* out = at<long long>(order);
+  std::vector<long long> begin{0};
+  py::gil_scoped_release free;
+  if (components <= 16) {
+    std::vector<long long> count((std::size_t(1) << components) + 1, 0);
+    std::vector<unsigned short> code(rows);
+    for (long b = 0; b < rows; ++b) {
+      unsigned bits = 0;
+      for (int c = 0; c < components; ++c) bits |= unsigned(in[b * components + c] != 0) << c;
+      code[b] = static_cast<unsigned short>(bits);
+      ++count[bits + 1];
+    }
+    for (std::size_t m = 1; m < count.size(); ++m) {
+      if (count[m]) begin.push_back(begin.back() + count[m]);
+      count[m] += count[m - 1];
+    }
+    for (long b = 0; b < rows; ++b) out[count[code[b]]++] = b;
+    return begin;
+  }
+  const auto compare = [&](long long a, long long b) { return std::memcmp(in + a * components, in + b * components, components); };
+  for (long b = 0; b < rows; ++b) out[b] = b;
+  std::stable_sort(out, out + rows, [&](long long a, long long b) { return compare(a, b) < 0; });
+  for (long b = 1; b < rows; ++b)
+    if (compare(out[b - 1], out[b])) begin.push_back(b);
+  if (rows) begin.push_back(rows);
+  return begin;
 }
 
 template <class T>
@@ -227,6 +269,7 @@ PYBIND11_MODULE(_epure_native, m) {
   m.doc() = "Batched Gaussian kernels of epure on raw pointers; see epurecli/gmrf/_native.py for the safe callers.";
   define<float>(m, "_f32");
   define<double>(m, "_f64");
+  m.def("group_rows", &group_rows);
   m.def("elbo_kept", &elbo_kept);
   m.def("share_openmp", &share_openmp, "Run on torch's OpenMP pool: the address of its GOMP_parallel, 0 for own threads.");
   m.def("pool", &pool_name);

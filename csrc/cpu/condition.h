@@ -15,24 +15,21 @@ struct Permutation {
   int observed[W];
   bool uniform;  // the same in all lanes
 
-  void read(const Shape& shape, const unsigned char* seen, const long (&row)[W]) {
+  template <class Call>
+  void read(const Call& call, const long (&row)[W]) {
+    const Shape& shape = call.shape;
     uniform = true;
     for (int l = 0; l < W; ++l) {
-      const unsigned char* mask = seen + row[l] * shape.n;
+      const unsigned char *mask = call.mask + row[l] * call.components, *other = call.mask + row[0] * call.components;
+      for (int c = 0; c < call.components; ++c) uniform = uniform && (mask[c] != 0) == (other[c] != 0);
       int at = 0;
-      for (int pass = 1; pass >= 0; --pass) {
-        for (int i = 0; i < shape.n; ++i)
-          if ((mask[i] != 0) == (pass == 1)) entry[l][at++] = i;
-        if (pass == 1) observed[l] = at;
-      }
+      for (int i = 0; i < shape.n; ++i)
+        if (mask[call.component[i]]) entry[l][at++] = i;
+      observed[l] = at;
+      for (int i = 0; i < shape.n; ++i)
+        if (!mask[call.component[i]]) entry[l][at++] = i;
       for (int i = shape.n; i < shape.np; ++i) entry[l][i] = i;
-      if (l) uniform = uniform && same(shape.n, mask, seen + row[0] * shape.n);
     }
-  }
-  static bool same(int n, const unsigned char* a, const unsigned char* b) {
-    for (int i = 0; i < n; ++i)
-      if ((a[i] != 0) != (b[i] != 0)) return false;
-    return true;
   }
 };
 
@@ -115,7 +112,7 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
     long first = -1;
     for (long g; (g = take(counter)) < groups;) {
       const Group<V> group(g * W, call.rows, call.order);
-      order.read(shape, call.seen, group.row);
+      order.read(call, group.row);
       group.load(call.mean, n, n, mean);
       group.load(call.observed, n, n, value);
       if (call.noise) group.load(call.noise, n, n, drawn);

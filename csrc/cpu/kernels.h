@@ -44,8 +44,10 @@ struct ConditionCall {
   const T *variance, *coupling;  // packed covariances, or
   const T* covariance;      // (B, N, N)
   const T *observed, *noise;  // (B, N); noise may be null
-  const unsigned char* seen;  // (B, N)
-  const long long* order;   // (B,) rows with equal masks side by side
+  const unsigned char* mask;  // (B, C)
+  const int* component;       // (N,) the component of an entry
+  int components;
+  const long long* order;     // (B,) rows with equal masks side by side
   T *centre, *sample;       // (B, N)
   T* tril;                  // (B, N, N), zeroed; may be null
 };
@@ -58,7 +60,9 @@ struct SharedCall {
   int threads;
   const T *prior_mean, *gain, *tril;  // (N,), (M, N, N), (M, N, N)
   const T *observed, *noise;          // (B, N); noise may be null
-  const unsigned char* seen;          // (M, N)
+  const unsigned char* mask;          // (M, C)
+  const int* component;               // (N,)
+  int components;
   const long long* order;             // (B,) rows sorted by mask
   const long long* begin;             // (M + 1,) where a mask's rows begin in it
   T *centre, *sample;

@@ -15,9 +15,9 @@ struct Compact {
 
   void read(const SharedCall<T>& call, long mask) {
     const int n = call.n;
-    const unsigned char* observed = call.seen + mask * n;
+    const unsigned char* observed = call.mask + mask * call.components;
     seen_count = lost_count = 0;
-    for (int i = 0; i < n; ++i) (observed[i] ? seen[seen_count++] : lost[lost_count++]) = i;
+    for (int i = 0; i < n; ++i) (observed[call.component[i]] ? seen[seen_count++] : lost[lost_count++]) = i;
     const long base = mask * n * n;
     for (int i = 0; i < lost_count; ++i) {
       for (int j = 0; j < seen_count; ++j) gain[i * seen_count + j] = call.gain[base + long(lost[i]) * n + seen[j]];

@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from epurecli.gmrf import _native_calls as calls
 from epurecli.gmrf import _native_ops as ops
 from epurecli.gmrf import reference
+from epurecli.gmrf.masks import MaskGroups
 
 DEVICES = calls.DEVICES
 describe = calls.describe
@@ -92,6 +93,55 @@ def elbo(
     return sample, kl, row
 
 
-condition = reference.condition
-condition_shared = reference.condition_shared
+def condition(
+    mean: Tensor,
+    matrix: Tensor,
+    observed: Tensor,
+    mask: Tensor,
+    groups: MaskGroups,
+    sizes: tuple[int, ...],
+    noise: Tensor | None,
+    with_tril: bool,
+) -> tuple[Tensor, Tensor | None, Tensor | None, int]:
+    """See `reference.condition`. No backward."""
+    mean, matrix, observed, mask, noise = _plain(mean, matrix, observed, mask, noise)
+    return calls.condition(mean, (matrix,), 0.0, observed, mask, groups, sizes, noise, with_tril)
+
+
+def condition_coupled(
+    mean: Tensor,
+    variance: Tensor,
+    coupling: Tensor,
+    shrink: float,
+    observed: Tensor,
+    mask: Tensor,
+    groups: MaskGroups,
+    sizes: tuple[int, ...],
+    noise: Tensor | None,
+    with_tril: bool,
+) -> tuple[Tensor, Tensor | None, Tensor | None, int]:
+    """See `reference.condition_coupled`. No backward."""
+    mean, variance, coupling, observed, mask, noise = _plain(mean, variance, coupling, observed, mask, noise)
+    return calls.condition(mean, (variance, coupling), shrink, observed, mask, groups, sizes, noise, with_tril)
+
+
+def condition_shared(
+    prior_mean: Tensor,
+    gain: Tensor,
+    tril: Tensor,
+    observed: Tensor,
+    groups: MaskGroups,
+    sizes: tuple[int, ...],
+    noise: Tensor | None,
+) -> tuple[Tensor, Tensor | None]:
+    """See `reference.condition_shared`. No backward."""
+    prior_mean, gain, tril, observed, noise = _plain(prior_mean, gain, tril, observed, noise)
+    return calls.condition_shared(prior_mean, gain, tril, observed, groups, sizes, noise)
+
+
+def _plain(*tensors: Tensor | None) -> list[Tensor | None]:
+    return [None if x is None else x.detach().contiguous() for x in tensors]
+
+
+group_rows = calls.group_rows
 evidence = reference.evidence

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from epurecli.gmrf import _epure_native as ext
+from epurecli.gmrf.masks import MaskGroups
 
 DEVICES = ("cpu", "cuda") if ext.cuda else ("cpu",)
 _SUFFIX = {torch.float32: "_f32", torch.float64: "_f64"}
@@ -21,6 +22,7 @@ def _functions(name: str) -> dict[torch.dtype, object]:
 
 
 _ELBO, _ELBO_BACKWARD = _functions("elbo_forward"), _functions("elbo_backward")
+_CONDITION, _CONDITION_SHARED = _functions("condition"), _functions("condition_shared")
 _ASSEMBLE, _ASSEMBLE_BACKWARD = _functions("assemble"), _functions("assemble_backward")
 
 
@@ -161,3 +163,77 @@ def elbo_backward(
         dprior_tril.data_ptr() if with_prior else 0,
     )
     return dmean, dvariance, dcoupling, dprior_mean, dprior_tril
+
+
+def group_rows(mask: Tensor) -> MaskGroups:
+    """See `masks.group_rows`."""
+    rows, components = mask.shape
+    mask = mask.contiguous()
+    order = torch.empty(rows, dtype=torch.int64)
+    begin = ext.group_rows(rows, components, mask.data_ptr(), order.data_ptr())
+    return MaskGroups(mask[order[begin[:-1]]], order, begin)
+
+
+def condition(
+    mean: Tensor,
+    matrices: tuple[Tensor, ...],
+    shrink: float,
+    observed: Tensor,
+    mask: Tensor,
+    groups: MaskGroups,
+    sizes: tuple[int, ...],
+    noise: Tensor | None,
+    with_tril: bool,
+) -> tuple[Tensor, Tensor | None, Tensor | None, int]:
+    """Exact conditioning; `matrices` is (variance, coupling) or (covariance,). -> as `reference.condition`"""
+    rows, size = observed.shape
+    centre = torch.empty_like(observed)
+    sample = None if noise is None else torch.empty_like(observed)
+    tril = observed.new_zeros(rows, size, size) if with_tril else None
+    packed = [x.data_ptr() for x in matrices]
+    row = _CONDITION[observed.dtype](
+        sizes,
+        rows,
+        torch.get_num_threads(),
+        shrink,
+        mean.data_ptr(),
+        *([*packed, 0] if len(packed) == 2 else [0, 0, *packed]),
+        observed.data_ptr(),
+        0 if noise is None else noise.data_ptr(),
+        mask.data_ptr(),
+        groups.order.data_ptr(),
+        centre.data_ptr(),
+        0 if sample is None else sample.data_ptr(),
+        0 if tril is None else tril.data_ptr(),
+    )
+    return centre, sample, tril, row
+
+
+def condition_shared(
+    prior_mean: Tensor,
+    gain: Tensor,
+    tril: Tensor,
+    observed: Tensor,
+    groups: MaskGroups,
+    sizes: tuple[int, ...],
+    noise: Tensor | None,
+) -> tuple[Tensor, Tensor | None]:
+    """-> as `reference.condition_shared`"""
+    mean = torch.empty_like(observed)
+    sample = None if noise is None else torch.empty_like(observed)
+    _CONDITION_SHARED[observed.dtype](
+        sizes,
+        len(observed),
+        torch.get_num_threads(),
+        prior_mean.data_ptr(),
+        gain.data_ptr(),
+        tril.data_ptr(),
+        observed.data_ptr(),
+        0 if noise is None else noise.data_ptr(),
+        groups.distinct.data_ptr(),
+        groups.order.data_ptr(),
+        groups.begin,
+        mean.data_ptr(),
+        0 if sample is None else sample.data_ptr(),
+    )
+    return mean, sample

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from epurecli.errors import NumericalError
+from epurecli.gmrf.masks import MaskGroups
 
 FLOATS = (torch.float32, torch.float64)
 
@@ -49,12 +50,12 @@ def check_rows(name: str, value: Tensor, columns: int) -> int:
     return rows
 
 
-def check_mask(mask: Tensor, rows: int, components: int, device: torch.device, *, proper: bool) -> None:
-    """Demand a bool mask (B, C); with `proper`, each row observes at least one component and misses at least one.
+def check_mask(mask: Tensor, rows: int, components: int, device: torch.device) -> None:
+    """Demand a bool mask (B, C).
 
     Raises:
         TypeError: not bool.
-        ValueError: another shape or device; an empty or full row, named.
+        ValueError: another shape or device.
     """
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         raise TypeError(f"mask: expected a bool tensor, True = observed, got {getattr(mask, 'dtype', type(mask))}")
@@ -62,13 +63,16 @@ def check_mask(mask: Tensor, rows: int, components: int, device: torch.device, *
         raise ValueError(f"mask: expected shape ({rows}, {components}), got {tuple(mask.shape)}")
     if mask.device != device:
         raise ValueError(f"mask: expected device {device} like the other arguments, got {mask.device}")
-    if not proper or torch.compiler.is_compiling():
-        return
-    observed = mask.sum(1)
-    wrong = (observed == 0) | (observed == components)
+
+
+def check_proper(groups: MaskGroups) -> None:
+    """Demand that each row observes at least one component and misses at least one; ValueError names the row."""
+    observed = groups.distinct.sum(1)
+    wrong = (observed == 0) | (observed == groups.distinct.shape[1])
     if wrong.any():
-        row = int(wrong.nonzero()[0, 0])
-        kind = "no component" if int(observed[row]) == 0 else "every component"
+        group = int(wrong.nonzero()[0, 0])
+        row = int(groups.order[groups.begin[group]])
+        kind = "no component" if int(observed[group]) == 0 else "every component"
         raise ValueError(f"mask: row {row} observes {kind}; conditioning needs at least one observed and one missing")
 
 

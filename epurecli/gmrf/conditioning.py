@@ -10,10 +10,9 @@ from torch import Tensor
 
 from epurecli.errors import NotPositiveDefinite
 from epurecli.gmrf import backend, checks, reference
-from epurecli.gmrf.covariance import assemble_covariance, cholesky
+from epurecli.gmrf.covariance import cholesky, coupling_size
 from epurecli.gmrf.gaussian import CoupledGaussian, GaussianPrior, check_prior
-
-_CODES = 16  # up to so many components, distinct masks are found by counting rather than by sorting
+from epurecli.gmrf.masks import MaskGroups, spread_mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +34,11 @@ class Posterior:
     scale_tril: Tensor | None  # (B, N, N); None unless asked for
 
 
-def spread_mask(mask: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Component mask (B, C) -> entry mask (B, N)."""
-    repeats = torch.tensor(tuple(sizes), device=mask.device)
-    return mask.repeat_interleave(repeats, dim=1, output_size=sum(sizes))
+Belief = GaussianPrior | CoupledGaussian | tuple[Tensor, Tensor]
 
 
 def condition_gaussian(
-    belief: GaussianPrior | CoupledGaussian | tuple[Tensor, Tensor],  # shared, packed per row, or ((B, N), (B, N, N))
+    belief: Belief,  # shared, packed per row, or ((B, N), (B, N, N))
     observed: Tensor,  # (B, N); what the mask hides is ignored
     mask: Tensor,  # (B, C) bool, True = observed; at least one observed and one missing per row
     sizes: Sequence[int],
@@ -65,86 +61,55 @@ def condition_gaussian(
     """
     sizes = checks.check_sizes(sizes)
     rows = checks.check_rows("observed", observed, sum(sizes))
-    checks.check_mask(mask, rows, len(sizes), observed.device, proper=True)
+    checks.check_mask(mask, rows, len(sizes), observed.device)
     if noise is not None:
         checks.check_float("noise", noise, tuple(observed.shape), like=observed)
+    tensors = _tensors(belief)
+    body = backend.body(observed, constants=(observed, noise, *tensors))
+    groups = body.group_rows(mask)
+    checks.check_proper(groups)
     if isinstance(belief, GaussianPrior):
         check_prior(belief, observed)
-        result = _condition_shared(belief, observed, mask, sizes, noise, with_scale_tril)
-    elif isinstance(belief, CoupledGaussian):
-        result = _condition_coupled(belief, observed, mask, sizes, noise, with_scale_tril)
+        gain, tril = conditional_table(belief, groups.distinct, sizes)
+        mean, sample = body.condition_shared(belief.mean, gain, tril, observed, groups, sizes, noise)
+        result = Conditional(mean, sample, tril[groups.index()] if with_scale_tril else None)
     else:
-        result = _condition_each(*belief, observed, mask, sizes, noise, with_scale_tril)
+        names = ("mean", "variance", "coupling") if isinstance(belief, CoupledGaussian) else ("mean", "covariance")
+        size = sum(sizes)
+        shapes = {"mean": (rows, size), "variance": (rows, size), "covariance": (rows, size, size)}
+        shapes["coupling"] = (rows, coupling_size(sizes))
+        for name, value in zip(names, tensors, strict=True):
+            checks.check_float(name, value, shapes[name], like=observed)
+        if isinstance(belief, CoupledGaussian):
+            checks.check_shrink(belief.shrink)
+            run, tensors = body.condition_coupled, (*tensors, belief.shrink)
+        else:
+            run = body.condition
+        *result, bad = run(*tensors, observed, mask, groups, sizes, noise, with_scale_tril)
+        result = Conditional(*result)
+        if bad >= 0:
+            _explain(belief, bad)
     values = result.mean if result.sample is None else result.sample
-    if not torch.compiler.is_compiling() and not torch.isfinite(values.sum()):
+    if not torch.isfinite(values.sum()):
         seen = spread_mask(mask, sizes)
-        checks.check_values(observed=torch.where(seen, observed, 0), noise=noise, mean=belief_mean(belief))
+        checks.check_values(observed=torch.where(seen, observed, 0), noise=noise, mean=tensors[0])
     return result
 
 
-def belief_mean(belief: GaussianPrior | CoupledGaussian | tuple[Tensor, Tensor]) -> Tensor:
-    """The mean of any form of belief, (N,) or (B, N)."""
-    return belief[0] if isinstance(belief, tuple) else belief.mean
+def _tensors(belief: Belief) -> tuple[Tensor, ...]:
+    if isinstance(belief, GaussianPrior):
+        return belief.mean, belief.scale_tril
+    if isinstance(belief, CoupledGaussian):
+        return belief.mean, belief.variance, belief.coupling
+    if isinstance(belief, tuple) and len(belief) == 2:
+        return belief
+    raise TypeError(f"belief: expected a GaussianPrior, a CoupledGaussian or (mean, covariance), got {type(belief)}")
 
 
-def _condition_each(
-    mean: Tensor,
-    covariance: Tensor,
-    observed: Tensor,
-    mask: Tensor,
-    sizes: tuple[int, ...],
-    noise: Tensor | None,
-    with_scale_tril: bool,
-) -> Conditional:
-    rows, size = observed.shape
-    checks.check_float("mean", mean, (rows, size), like=observed)
-    checks.check_float("covariance", covariance, (rows, size, size), like=observed)
-    seen = spread_mask(mask, sizes)
-    body = backend.body(observed, constants=(observed, mean, covariance, noise))
-    centre, sample, tril, bad = body.condition(mean, covariance, observed, seen, noise)
-    _check_factor(bad, "covariance")
-    return Conditional(centre, sample, tril if with_scale_tril else None)
-
-
-def _condition_coupled(
-    belief: CoupledGaussian,
-    observed: Tensor,
-    mask: Tensor,
-    sizes: tuple[int, ...],
-    noise: Tensor | None,
-    with_scale_tril: bool,
-) -> Conditional:
-    covariance = assemble_covariance(belief.variance, belief.coupling, sizes, belief.shrink)
-    return _condition_each(belief.mean, covariance, observed, mask, sizes, noise, with_scale_tril)
-
-
-def _condition_shared(
-    prior: GaussianPrior,
-    observed: Tensor,
-    mask: Tensor,
-    sizes: tuple[int, ...],
-    noise: Tensor | None,
-    with_scale_tril: bool,
-) -> Conditional:
-    distinct, index = distinct_masks(mask)
-    gain, tril = conditional_table(prior, distinct, sizes)
-    body = backend.body(observed, constants=(observed, prior.mean, prior.scale_tril, noise))
-    seen = spread_mask(mask, sizes)
-    mean, sample = body.condition_shared(prior.mean, gain, tril, observed, index, seen, noise)
-    return Conditional(mean, sample, tril[index] if with_scale_tril else None)
-
-
-def distinct_masks(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The distinct rows (M, C) of a mask and, for every row, which of them it is (B,) int64."""
-    components = mask.shape[1]
-    if components > _CODES:
-        return torch.unique(mask, dim=0, return_inverse=True)
-    bits = torch.arange(components, device=mask.device)
-    codes = (mask.long() << bits).sum(1)
-    present = torch.bincount(codes, minlength=1 << components) > 0
-    distinct = present.nonzero().squeeze(1)  # (M,)
-    index = (present.cumsum(0) - 1)[codes]
-    return ((distinct.unsqueeze(1) >> bits) & 1).bool(), index
+def _explain(belief: Belief, bad: int) -> None:
+    if isinstance(belief, CoupledGaussian):
+        checks.check_values(belief.variance, mean=belief.mean, coupling=belief.coupling)
+    raise NotPositiveDefinite(f"the covariance of row {bad} is not positive definite, or a number there is not finite")
 
 
 def conditional_table(prior: GaussianPrior, masks: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -162,8 +127,11 @@ def conditional_table(prior: GaussianPrior, masks: Tensor, sizes: Sequence[int])
     count, size = seen.shape
     cholesky(covariance)  # the policy's error, before M copies of it
     zeros = covariance.new_zeros(count, size)
-    _, _, tril, bad = reference.condition(zeros, covariance.expand(count, -1, -1), zeros, seen, None)
-    _check_factor(bad, "the prior's covariance under mask")
+    groups = MaskGroups(masks, torch.arange(count, device=masks.device), list(range(count + 1)))
+    covariances = covariance.expand(count, -1, -1)
+    _, _, tril, bad = reference.condition(zeros, covariances, zeros, masks, groups, sizes, None, True)
+    if bad >= 0:
+        raise NotPositiveDefinite(f"the prior's covariance has no factor under mask {masks[bad].tolist()}")
     eye = torch.eye(size, dtype=torch.float64, device=seen.device)
     both = seen.unsqueeze(1) & seen.unsqueeze(2)
     within = torch.where(both, covariance, eye)  # S_oo, and ones where missing
@@ -198,7 +166,7 @@ def combine_evidence(
     sizes = checks.check_sizes(sizes)
     rows = checks.check_rows("evidence_mean", evidence_mean, sum(sizes))
     checks.check_float("evidence_precision", evidence_precision, tuple(evidence_mean.shape), like=evidence_mean)
-    checks.check_mask(mask, rows, len(sizes), evidence_mean.device, proper=False)
+    checks.check_mask(mask, rows, len(sizes), evidence_mean.device)
     check_prior(prior, evidence_mean)
     if noise is not None:
         checks.check_float("noise", noise, tuple(evidence_mean.shape), like=evidence_mean)
@@ -216,8 +184,3 @@ def combine_evidence(
             evidence_mean=centre, evidence_precision=precision, prior_mean=prior.mean, prior_scale_tril=prior.scale_tril
         )
     return Posterior(mean, sample, kl, tril if with_scale_tril else None)
-
-
-def _check_factor(bad: int, what: str) -> None:
-    if bad >= 0:
-        raise NotPositiveDefinite(f"{what}: row {bad} is not positive definite or not finite")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
+
+from epurecli.gmrf.masks import MaskGroups, group_rows, spread_mask
+
+__all__ = ["group_rows"]  # part of a body, though it lives beside the masks
 
 DELTA = 1e-8  # the plan's guard against a row without coupling
 
@@ -84,19 +90,27 @@ def inverse_tril(scale_tril: Tensor) -> Tensor:
 
 
 def condition(
-    mean: Tensor, matrix: Tensor, observed: Tensor, seen: Tensor, noise: Tensor | None
-) -> tuple[Tensor, Tensor | None, Tensor, int]:
+    mean: Tensor,
+    matrix: Tensor,
+    observed: Tensor,
+    mask: Tensor,
+    groups: MaskGroups,
+    sizes: tuple[int, ...],
+    noise: Tensor | None,
+    with_tril: bool,
+) -> tuple[Tensor, Tensor | None, Tensor | None, int]:
     """Condition each row on its own subset: one batched Cholesky with the observed entries first.
 
     In that order chol(matrix) = [[L_oo, 0], [L_mo, L_mm]], and L_mm is the factor of the conditional covariance.
 
     Args:
-        mean, observed, noise: (B, N). matrix: the covariances (B, N, N). seen: (B, N) bool.
+        mean, observed, noise: (B, N). matrix: the covariances (B, N, N). mask: (B, C) bool.
 
     Returns:
-        mean (B, N), sample (B, N) or None, scale_tril (B, N, N) with zero rows and columns where observed, and the
-        first row that has no factor, or -1
+        mean (B, N), sample (B, N) or None, scale_tril (B, N, N) with zero rows and columns where observed or None, and
+        the first row that has no factor, or -1
     """
+    seen = spread_mask(mask, sizes)
     order = torch.argsort(~seen, dim=1, stable=True)  # (B, N)
     back = torch.argsort(order, dim=1)
     there, first = seen.gather(1, order), _permute(matrix, order)
@@ -105,9 +119,28 @@ def condition(
     white = torch.linalg.solve_triangular(factor, given.unsqueeze(2), upper=False)
     shift = (factor @ torch.where(there.unsqueeze(2), white, 0)).squeeze(2).gather(1, back)
     centre = torch.where(seen, observed, mean + shift)
-    tril = _permute(torch.where(there.unsqueeze(1) | there.unsqueeze(2), 0, factor), back)
-    sample = None if noise is None else centre + (tril @ noise.unsqueeze(2)).squeeze(2)
-    return centre, sample, tril, first_row(failed != 0)
+    tril = torch.where(there.unsqueeze(1) | there.unsqueeze(2), 0, factor)
+    sample = None
+    if noise is not None:
+        sample = centre + (tril @ noise.gather(1, order).unsqueeze(2)).squeeze(2).gather(1, back)
+    return centre, sample, _permute(tril, back) if with_tril else None, first_row(failed != 0)
+
+
+def condition_coupled(
+    mean: Tensor,
+    variance: Tensor,
+    coupling: Tensor,
+    shrink: float,
+    observed: Tensor,
+    mask: Tensor,
+    groups: MaskGroups,
+    sizes: tuple[int, ...],
+    noise: Tensor | None,
+    with_tril: bool,
+) -> tuple[Tensor, Tensor | None, Tensor | None, int]:
+    """`condition` with the covariances in packed form."""
+    matrix = covariance(variance, coupling, sizes, shrink)
+    return condition(mean, matrix, observed, mask, groups, sizes, noise, with_tril)
 
 
 def _permute(matrix: Tensor, order: Tensor) -> Tensor:
@@ -122,28 +155,30 @@ def condition_shared(
     gain: Tensor,
     tril: Tensor,
     observed: Tensor,
-    index: Tensor,
-    seen: Tensor,
+    groups: MaskGroups,
+    sizes: tuple[int, ...],
     noise: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Affine conditionals under a shared prior: rows grouped by their mask.
+    """Affine conditionals under a shared prior, one matrix product per distinct mask.
 
     Args:
-        gain, tril: (M, N, N) one per distinct mask. index: (B,) which of them. seen: (B, N) bool.
+        gain, tril: (M, N, N) one per distinct mask.
 
     Returns:
         mean (B, N), sample (B, N) or None
     """
-    given = torch.where(seen, observed - prior_mean, 0)
-    order = torch.argsort(index)
-    counts = torch.bincount(index, minlength=len(gain)).tolist()
-    shift = torch.cat([rows @ g.mT for rows, g in zip(given[order].split(counts), gain, strict=True)])
-    back = torch.argsort(order)
-    mean = torch.where(seen, observed, prior_mean + shift[back])
-    if noise is None:
-        return mean, None
-    spread = torch.cat([rows @ t.mT for rows, t in zip(noise[order].split(counts), tril, strict=True)])
-    return mean, mean + spread[back]
+    counts = [stop - start for start, stop in pairwise(groups.begin)]
+    seen = spread_mask(groups.distinct, sizes)  # (M, N)
+    back = torch.argsort(groups.order)
+    means, samples = [observed[:0]], [observed[:0]]
+    noises = groups.order.split(counts) if noise is not None else [None] * len(counts)
+    for m, (rows, drawn) in enumerate(zip(groups.order.split(counts), noises, strict=True)):
+        given = torch.where(seen[m], observed[rows], prior_mean)
+        means.append(given + torch.where(seen[m], given - prior_mean, 0) @ gain[m].mT)
+        if drawn is not None:
+            samples.append(means[-1] + noise[drawn] @ tril[m].mT)
+    mean = torch.cat(means)[back]
+    return mean, None if noise is None else torch.cat(samples)[back]
 
 
 def evidence(
