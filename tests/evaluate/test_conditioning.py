@@ -35,6 +35,14 @@ def test_other_conventions_and_names_are_learnt_from_the_data() -> None:
     np.testing.assert_array_equal(second(image), clipped)
 
 
+def test_designs_at_the_cap_do_not_bend_the_convention() -> None:
+    widths = [*range(20, 30), *range(32, 22, -1), *([32] * 30)]
+    recorded = np.minimum(51, 2 * np.array(widths) + 1).astype(float)  # four fifths are clipped
+    assert (recorded == 51).mean() > 0.7
+    image = boxes(widths, [9] * len(widths))
+    assert learn_measures(image, recorded[:, None], ("w",)) == (Measure(0, "w", "width", 2, 1.0, 51.0),)
+
+
 def test_a_constant_column_is_no_size() -> None:
     image = boxes([5] * 20, [7] * 20)
     assert learn_measures(image, np.full((20, 1), 11.0), ("width_px",)) == ()
@@ -48,13 +56,13 @@ def test_conditions_must_belong_to_the_designs(train: Designs) -> None:
 def test_errors_by_hand_inside_and_outside_the_range() -> None:
     measures = (Measure(0, "w", "width", 2, 1.0, 64.0), Measure(1, "h", "height", 1, 1.0, np.inf))
     image = boxes([10, 11, 12, 32], [20, 20, 24, 30])  # w 21, 23, 25, 64; h 21, 21, 25, 31
-    requested = np.array([[21, 21], [22, 24], [25, 25], [70, 31]], float)
+    requested = np.array([[21, 21], [21.6, 24], [25, 25], [70, 31]], float)
     trained = np.array([[20, 20], [30, 30]], float)
     got = {m.name: m.value for m in conditioning(image, requested, trained, measures)}
     assert got == pytest.approx(
         {
-            "w error": 1 / 3,
-            "w within 1 px": 1.0,
+            "w error": 1.4 / 3,
+            "w within 1 px": 2 / 3,
             "h error": 1.0,
             "h within 1 px": 2 / 3,
             "all within 1 px": 2 / 3,

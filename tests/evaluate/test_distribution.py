@@ -69,6 +69,7 @@ def test_diversity_does_not_depend_on_how_many_designs_there_are() -> None:
     assert few.ci is None
     assert many.ci is not None
     assert many.value == pytest.approx(few.value, rel=0.1)
+    assert diversity(np.eye(620, dtype=np.float32) * 1e3, 1.0).value == pytest.approx(500)
 
 
 def test_pixel_features_are_the_exact_principal_components() -> None:
