@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from epurecli.cli import count_params, data, doctor, models, sample, train
+from epurecli.cli import count_params, data, doctor, export, models, sample, train
 
 
 def register(app: typer.Typer) -> None:
     """Hang every command on the tree."""
     app.command("train")(train.train)
     app.command("sample")(sample.sample)
+    app.command("export")(export.export)
     app.command("count-params")(count_params.count_params)
     app.command("models")(models.models)
     app.command("doctor")(doctor.doctor)

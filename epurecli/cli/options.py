@@ -79,3 +79,11 @@ def data_section(directory: Path) -> dict[str, Any]:
     from epurecli.data.describe import infer_config
 
     return infer_config(directory).model_dump(mode="json")
+
+
+def onnx_folder(weights: Path) -> Path:
+    """Where `epure export` puts, and `epure sample` looks for, the graphs of a run's weights: onnx/<model>/<run>."""
+    from epurecli.checkpoint import read_run
+
+    run = weights.resolve().parent
+    return Path("onnx") / read_run(run)["model"] / run.name

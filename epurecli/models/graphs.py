@@ -1,4 +1,4 @@
-"""What a model shows to the exporter: plain modules from tensors to tensors, without randomness, and how to call them."""
+"""What a model shows to the exporter: plain modules without randomness, and how to call them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,73 @@
+"""`epure export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from epurecli.cli import console
+from epurecli.errors import UsageError
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="What to export; `epure models` lists them.")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="The format (the only one there is, and the default).")] = True,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Run folder or .safetensors file (default: the newest finished run).")
+    ] = None,
+    which: Annotated[str, typer.Option(help="best or last weights of the run.")] = "best",
+    graph: Annotated[
+        list[str], typer.Option(help="Only this graph: decoder, sampler or inpaint (repeatable; default: all).")
+    ] = [],  # noqa: B006
+    opset: Annotated[int | None, typer.Option(help="ONNX operator set (default: 20).")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Compare with torch before anything is left.")
+    ] = True,
+    runs: Annotated[Path | None, typer.Option(help="Folder of runs (default: outputs/<model>).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write (default: onnx/<model>/<run>).")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in --out.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
+) -> None:
+    """Export a trained model as ONNX graphs: the decoder, the whole sampler, and completing partial designs."""
+    from epurecli.models.registry import room_of
+
+    room_of(model)
+    if which not in ("best", "last"):
+        raise UsageError(f"--which {which}: expected best or last")
+
+    from epurecli import checkpoint as runs_
+    from epurecli.cli.options import onnx_folder
+    from epurecli.cli.progress import counting
+    from epurecli.export.convert import OPSET
+    from epurecli.export.folder import export_folder
+
+    run = checkpoint or runs_.newest_run(runs or Path("outputs") / model, model)
+    trained = runs_.load_model(run, which, expect=model)
+    console.note(f"model: {trained.path}, epoch {trained.epoch}, loss {trained.metric:.4g}")
+    folder = out or onnx_folder(trained.path)
+    with counting() as report:
+        facts = export_folder(
+            trained, folder, names=graph, opset=opset or OPSET, verify=verify, overwrite=overwrite, report=report
+        )
+    if json:
+        console.say_json(facts)
+        return
+    console.out.print(_table(facts))
+    console.say(f"graphs: {folder}")
+    if not verify:
+        console.warn("not compared with torch (--no-verify)")
+    console.note(f"next: epure sample {model} --backend onnx, or python {folder / 'example.py'}")
+
+
+def _table(facts: dict[str, Any]) -> Any:
+    """Size of each graph, and the largest difference from torch at each batch size."""
+    from rich.table import Table
+
+    graphs = facts["graphs"]
+    batches = list(next(iter(graphs.values()))["parity"])
+    table = Table("graph", "MB", *(f"batch {batch}" for batch in batches), title="largest difference from torch")
+    for name, entry in graphs.items():
+        table.add_row(name, f"{entry['bytes'] / 1e6:.1f}", *(f"{entry['parity'][batch]:.1e}" for batch in batches))
+    return table

@@ -1,0 +1,110 @@
+"""A torch module -> an ONNX model that holds nothing of the machine it was made on."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from onnx import ModelProto
+from torch import Tensor
+
+from epurecli.errors import EpureError, UsageError
+from epurecli.export.translate import translations
+from epurecli.models.graphs import BATCH, DRAWS, Graph, Port
+
+OPSET = 20  # from 21 on GroupNorm is one node, which ONNX Runtime's CPU runs slower
+OPSETS = range(18, 24)
+_TRACED = {BATCH: 2, DRAWS: 3}  # 1 would be taken for a constant
+
+
+def example_inputs(graph: Graph, sizes: Mapping[str, int], rng: torch.Generator) -> tuple[Tensor, ...]:
+    """Inputs such as a sampler gives: noise, images, masks that show something, conditions that some rows lack."""
+    return tuple(
+        _example(port, [sizes[n] if isinstance(n, str) else n for n in port.shape], rng) for port in graph.inputs
+    )
+
+
+def _example(port: Port, shape: list[int], rng: torch.Generator) -> Tensor:
+    if port.name == "mask":
+        mask = torch.rand(shape, generator=rng) < 0.5
+        mask[~mask.any(1), 0] = True
+        return mask
+    if port.name == "present":
+        return (torch.rand(shape, generator=rng) < 0.5).float()
+    if port.name == "images":
+        return torch.rand(shape, generator=rng)
+    return torch.randn(shape, generator=rng)
+
+
+def to_onnx(graph: Graph, opset: int = OPSET, facts: Mapping[str, str] | None = None) -> ModelProto:
+    """Trace a graph, every string in a port's shape a dynamic axis.
+
+    Args:
+        facts: written into the model's own metadata.
+
+    Raises:
+        UsageError: an opset that is not supported.
+        EpureError: an operation that ONNX does not have.
+    """
+    if opset not in OPSETS:
+        raise UsageError(f"--opset {opset}: expected {OPSETS[0]} to {OPSETS[-1]}", hint=f"leave it out for {OPSET}")
+    inputs = example_inputs(graph, _TRACED, torch.Generator().manual_seed(0))
+    axes = {name: torch.export.Dim(name, min=1) for name in _TRACED}
+    shapes = tuple({i: axes[n] for i, n in enumerate(p.shape) if isinstance(n, str)} for p in graph.inputs)
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                graph.module.eval(),
+                inputs,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+                opset_version=opset,
+                dynamic_shapes=shapes,
+                input_names=[port.name for port in graph.inputs],
+                output_names=[graph.output.name],
+                custom_translation_table=translations(),
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise EpureError(f"graph {graph.name!r} cannot be exported: {_reason(error)}") from error
+    model = program.model_proto
+    clean(model)
+    for key, value in (facts or {}).items():
+        model.metadata_props.add(key=key, value=value)
+    return model
+
+
+def clean(model: ModelProto) -> None:
+    """Remove what the exporter leaves of the machine: stack traces, source lines, paths, inferred shapes."""
+    graph = model.graph
+    graph.ClearField("value_info")  # a reader infers them again
+    holders = [model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer]
+    for function in model.functions:
+        holders += [function, *function.node]
+    for holder in holders:
+        holder.ClearField("doc_string")
+        holder.ClearField("metadata_props")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's remarks are about torchvision and its own deprecations: nothing a user could act on."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of the innermost cause."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().partition("\n")[0]

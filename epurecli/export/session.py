@@ -1,0 +1,41 @@
+"""ONNX Runtime sessions: which device they really run on, how many threads, no noise on stderr."""
+
+from __future__ import annotations
+
+import ctypes.util
+import sys
+from pathlib import Path
+
+import onnxruntime
+
+from epurecli.data.workers import usable_cores
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_FATAL = 4
+
+
+def has_cuda_driver() -> bool:
+    """Whether this machine has NVIDIA's driver library. The runtime's own list of providers names CUDA without one."""
+    return ctypes.util.find_library("nvcuda" if sys.platform == "win32" else "cuda") is not None
+
+
+def open_session(model: Path | bytes, *, cuda: bool, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """A session on the CPU, or on CUDA where asked for and possible; `provider_of` tells which it became.
+
+    Args:
+        threads: CPU threads (default: all cores that this process may use). Given outright, none is pinned.
+    """
+    onnxruntime.set_default_logger_severity(_FATAL)  # a CUDA library that does not load is an answer here, not an error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL
+    options.intra_op_num_threads = threads or usable_cores()
+    wanted = [CUDA, CPU] if cuda and CUDA in onnxruntime.get_available_providers() else [CPU]
+    if cuda:
+        onnxruntime.preload_dlls()  # finds CUDA's libraries where pip put them
+    source = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(source, options, providers=wanted)
+
+
+def provider_of(session: onnxruntime.InferenceSession) -> str:
+    """What the session runs on first: `CUDAExecutionProvider` or `CPUExecutionProvider`."""
+    return session.get_providers()[0]

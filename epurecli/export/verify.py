@@ -1,0 +1,57 @@
+"""Does a graph compute what torch computes?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+import torch
+
+from epurecli.errors import EpureError
+from epurecli.export.convert import example_inputs
+from epurecli.export.session import open_session
+from epurecli.models.graphs import BATCH, DRAWS, Graph
+
+BATCHES = (1, 2, 7, 33)
+TOLERANCE = 1e-4  # of images in [0, 1]: a fortieth of a grey level
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """Largest absolute difference between ONNX Runtime and torch at one batch size."""
+
+    graph: str
+    batch: int
+    difference: float
+
+
+def compare(graph: Graph, model: onnx.ModelProto) -> list[Parity]:
+    """`onnx.checker`, then the same inputs through torch and through ONNX Runtime's CPU, at several batch sizes.
+
+    Raises:
+        EpureError: the checker rejects the model, a shape differs, or values differ by more than `TOLERANCE` (or NaN).
+    """
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise EpureError(f"graph {graph.name!r} is not valid ONNX: {error}") from error
+    session = open_session(model.SerializeToString(), cuda=False)
+    rng = torch.Generator().manual_seed(0)
+    found = []
+    for batch in BATCHES:
+        inputs = example_inputs(graph, {BATCH: batch, DRAWS: 3}, rng)
+        with torch.no_grad():
+            expected = graph.module(*inputs)
+        feeds = {port.name: value.numpy() for port, value in zip(graph.inputs, inputs, strict=True)}
+        actual = torch.from_numpy(session.run([graph.output.name], feeds)[0])
+        if actual.shape != expected.shape:
+            shapes = f"{tuple(actual.shape)}, torch {tuple(expected.shape)}"
+            raise EpureError(f"graph {graph.name!r} at batch {batch} gives shape {shapes}")
+        difference = float((actual - expected).abs().max())
+        if not difference <= TOLERANCE:
+            raise EpureError(
+                f"graph {graph.name!r} differs from torch by {difference:.2g} at batch {batch} (limit {TOLERANCE:g})",
+                hint="nothing was written; --no-verify exports it all the same",
+            )
+        found.append(Parity(graph.name, batch, difference))
+    return found
