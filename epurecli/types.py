@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+MAX_SEED = 2**63 - 1  # what every generator in use (torch, numpy's Philox) takes
+
 
 class Mode(StrEnum):
     """What one can ask of a sampler."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from epurecli.errors import ConfigError, NotFound
 
 MAX_BYTES = 1_000_000  # a config is a page of text; anything larger is a mistake or an attack
 MAX_DEPTH = 20
+MAX_VALUES = 10_000  # aliases count each time: nine of nine of nine ... is a small file and a full memory
 
 SchemaOf = Callable[[str], type[RunConfig]]  # model type -> its schema; raises ConfigError for an unknown type
 
@@ -46,17 +48,22 @@ def parse_yaml(text: str, name: str) -> tuple[Any, dict[tuple[str, ...], int]]:
     try:
         node = yaml.compose(text, Loader=_Loader)
         if node is not None:
-            _walk(node, (), lines, name, set())
+            _walk(node, (), lines, name, set(), count())
         return yaml.load(text, Loader=_Loader), lines  # _Loader is a SafeLoader: plain types only
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}:{mark.line + 1}" if mark else name
         raise ConfigError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
-    except (RecursionError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # PyYAML's constructors raise whatever comes for a tag that does not fit its value (`!!int ""`: IndexError)
         raise ConfigError(f"{name}: not a readable config: {error}") from error
 
 
-def _walk(node: yaml.Node, path: tuple[str, ...], lines: dict, name: str, open_nodes: set[int]) -> None:
+def _walk(
+    node: yaml.Node, path: tuple[str, ...], lines: dict, name: str, open_nodes: set[int], seen: Iterator[int]
+) -> None:
+    if next(seen) > MAX_VALUES:
+        raise ConfigError(f"{name}: more than {MAX_VALUES} values; a config is a page of text")
     if len(path) > MAX_DEPTH or id(node) in open_nodes:
         raise ConfigError(f"{name}:{node.start_mark.line + 1}: nested deeper than {MAX_DEPTH} levels")
     open_nodes = open_nodes | {id(node)}
@@ -66,10 +73,10 @@ def _walk(node: yaml.Node, path: tuple[str, ...], lines: dict, name: str, open_n
             if here in lines:
                 raise ConfigError(f"{name}:{key.start_mark.line + 1}: {'.'.join(here)} is given twice")
             lines[here] = key.start_mark.line + 1
-            _walk(value, here, lines, name, open_nodes)
+            _walk(value, here, lines, name, open_nodes, seen)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            _walk(value, (*path, str(index)), lines, name, open_nodes)
+            _walk(value, (*path, str(index)), lines, name, open_nodes, seen)
 
 
 def apply_overrides(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

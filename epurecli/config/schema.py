@@ -13,20 +13,23 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from epurecli.types import Mode
+from epurecli.types import MAX_SEED, Mode
 
 
 class Section(BaseModel):
     """A frozen part of a config that knows its keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
 class ToySpec(Section):
     """The built-in toy data set: drawn on demand, never read from disk."""
 
     count: Annotated[int, Field(ge=10)] = 4000  # designs, 1 in 8 of them for testing
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 class DataConfig(Section):
@@ -153,7 +156,7 @@ class StageConfig(Section):
 class RunSettings(Section):
     """What holds for all stages of a run. A room's training section adds its stages."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on CUDA, float32 on the CPU
 
 
