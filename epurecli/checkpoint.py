@@ -56,7 +56,9 @@ def write_atomic(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise EpureError(f"{path}: cannot be written: {error.strerror}", hint="free some space or choose another --out") from error
+        raise EpureError(
+            f"{path}: cannot be written: {error.strerror}", hint="free some space or choose another --out"
+        ) from error
 
 
 def write_json(path: Path, tree: Any) -> None:
@@ -155,7 +157,12 @@ def start_run(config: RunConfig, dataset: Dataset, parent: Path) -> Path:
         "image_size": list(dataset.image_size),
         "conditions": dataset.scaler.to_dict(),
         "condition_moments": condition_moments(dataset),
-        "data": {"source": dataset.source, "digest": dataset.digest, "train": len(dataset.train), "test": len(dataset.test)},
+        "data": {
+            "source": dataset.source,
+            "digest": dataset.digest,
+            "train": len(dataset.train),
+            "test": len(dataset.test),
+        },
         "host": host_facts(),
     }
     write_json(folder / "run.json", facts)
@@ -261,12 +268,16 @@ def load_model(checkpoint: Path, which: str = "best", expect: str | None = None)
     """
     from epurecli.models.registry import build, schema_of
 
-    folder, path = (checkpoint, checkpoint / f"{which}.safetensors") if checkpoint.is_dir() else (checkpoint.parent, checkpoint)
+    folder, path = (
+        (checkpoint, checkpoint / f"{which}.safetensors") if checkpoint.is_dir() else (checkpoint.parent, checkpoint)
+    )
     if not checkpoint.exists():
         raise CheckpointError(f"{checkpoint}: no such run or checkpoint")
     facts = read_run(folder)
     if expect is not None and facts["model"] != expect:
-        raise UsageError(f"{checkpoint} holds a {facts['model']}, not a {expect}", hint=f"epure sample {facts['model']} ...")
+        raise UsageError(
+            f"{checkpoint} holds a {facts['model']}, not a {expect}", hint=f"epure sample {facts['model']} ..."
+        )
     config = load_config(folder / "config.yaml", schema_of)
     model = build(config)
     metadata = load_weights(model, path)

@@ -33,7 +33,9 @@ def _version(value: bool) -> None:
 def root(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results only.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     console.Settings.quiet = quiet
 

@@ -26,7 +26,8 @@ def count_params(
         return
     from rich.table import Table
 
-    table = Table("config", "total", "trainable", "frozen", "the plan's claim", "met")
+    table = Table("config", "total", "trainable", "frozen", "planned", "met")
+    table.columns[0].no_wrap = True
     for column in table.columns[1:4]:
         column.justify = "right"
     for c in counts:

@@ -89,7 +89,9 @@ def describe(
         for column in found.columns:
             table.add_row(column.name, f"{column.minimum:g}", f"{column.maximum:g}", f"{column.distinct:,}")
         console.out.print(table)
-    section = yaml.safe_dump({"data": infer_config(directory).model_dump(mode="json", exclude_none=True)}, sort_keys=False)
+    section = yaml.safe_dump(
+        {"data": infer_config(directory).model_dump(mode="json", exclude_none=True)}, sort_keys=False
+    )
     if out is not None:
         write_atomic(out, section.encode())
         console.say(f"data section: {out}")

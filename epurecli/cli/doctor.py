@@ -44,7 +44,9 @@ def gather() -> tuple[dict[str, str], list[str]]:
     faults: list[str] = []
     facts |= {name: metadata.version(name) for name in PACKAGES}
     facts["threads"] = f"{torch.get_num_threads()} of {os.cpu_count()} cores"
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    gpus = (
+        [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    )
     facts["cuda devices"] = ", ".join(gpus) or "none that torch can use"
     try:
         name, why = backend.active()
@@ -55,7 +57,9 @@ def gather() -> tuple[dict[str, str], list[str]]:
     runtimes = sorted(set(metadata.packages_distributions().get("onnxruntime", [])))
     facts["onnx runtime"] = ", ".join(f"{r} {metadata.version(r)}" for r in runtimes) or "none"
     if len(runtimes) > 1:
-        faults.append(f"{' and '.join(runtimes)} are both installed and overwrite each other: uninstall both, install one")
+        faults.append(
+            f"{' and '.join(runtimes)} are both installed and overwrite each other: uninstall both, install one"
+        )
     if runtimes:
         facts["onnx session"] = _session_providers()
     epure = Path("data/epure/performances.csv")
@@ -75,6 +79,8 @@ def _session_providers() -> str:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    wanted = [p for p in onnxruntime.get_available_providers() if p in ("CUDAExecutionProvider", "CPUExecutionProvider")]
+    wanted = [
+        p for p in onnxruntime.get_available_providers() if p in ("CUDAExecutionProvider", "CPUExecutionProvider")
+    ]
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=wanted)
     return ", ".join(session.get_providers())

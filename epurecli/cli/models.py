@@ -17,7 +17,14 @@ def models(json: Annotated[bool, typer.Option("--json", help="Machine-readable o
     rows = []
     for name, room in ROOMS.items():
         modes = sorted(m.value for m in model_class(name).modes)
-        rows.append({"model": name, "title": room.title, "modes": modes, "configs": [c for c in sorted(shipped()) if c.startswith(f"{name}_")]})
+        rows.append(
+            {
+                "model": name,
+                "title": room.title,
+                "modes": modes,
+                "configs": [c for c in sorted(shipped()) if c.startswith(f"{name}_")],
+            }
+        )
     if json:
         console.say_json(rows)
         return

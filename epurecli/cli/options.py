@@ -53,7 +53,9 @@ def parse_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"device {name!r} is not supported", hint="devices: auto, cpu, cuda, cuda:0, ...")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise NativeUnavailable(f"device {name!r}: this machine has no CUDA device that torch can use", hint="use --device cpu")
+        raise NativeUnavailable(
+            f"device {name!r}: this machine has no CUDA device that torch can use", hint="use --device cpu"
+        )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise NativeUnavailable(f"device {name!r}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")
     return device

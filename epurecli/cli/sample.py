@@ -21,25 +21,37 @@ def sample(
     mode: Annotated[
         str | None, typer.Option(help="unconditional, conditional, inpainting or cross-modal (default: the config's).")
     ] = None,
-    num_samples: Annotated[int | None, typer.Option(min=1, help="How many designs (default: the config's, or one per given row).")] = None,
+    num_samples: Annotated[
+        int | None, typer.Option(min=1, help="How many designs (default: the config's, or one per given row).")
+    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="Run folder or .safetensors file (default: the newest finished run).")
     ] = None,
     which: Annotated[str, typer.Option(help="best or last weights of the run.")] = "best",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
-    conditions_csv: Annotated[Path | None, typer.Option(help="CSV with the condition columns, one design per row.")] = None,
+    conditions_csv: Annotated[
+        Path | None, typer.Option(help="CSV with the condition columns, one design per row.")
+    ] = None,
     set_condition: Annotated[list[str], typer.Option(help="width_px=58, in raw units (repeatable).")] = [],  # noqa: B006
     grid: Annotated[str | None, typer.Option(help="width_px=49:64:4,height_px=45:59:4: every combination.")] = None,
     mask: Annotated[list[str], typer.Option(help="Hide this component, by number or name (repeatable).")] = [],  # noqa: B006
     source_component: Annotated[list[str], typer.Option(help="Cross-modal: what is given (repeatable).")] = [],  # noqa: B006
-    target_component: Annotated[list[str], typer.Option(help="Cross-modal: what is wanted (default: all the others).")] = [],  # noqa: B006
+    target_component: Annotated[
+        list[str], typer.Option(help="Cross-modal: what is wanted (default: all the others).")
+    ] = [],  # noqa: B006
     input: Annotated[Path | None, typer.Option(help="Folder of designs to complete (default: the test split).")] = None,
-    data: Annotated[Path | None, typer.Option(help="Data set whose test split is used (default: the run's own).")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Data set whose test split is used (default: the run's own).")
+    ] = None,
     num_posterior_samples: Annotated[int | None, typer.Option(min=1, help="Draws per completed design.")] = None,
-    keep_draws: Annotated[bool, typer.Option("--keep-draws", help="Write every draw, not only mean and spread.")] = False,
+    keep_draws: Annotated[
+        bool, typer.Option("--keep-draws", help="Write every draw, not only mean and spread.")
+    ] = False,
     crisp: Annotated[bool | None, typer.Option("--crisp/--grey", help="Black-and-white parts, or grey means.")] = None,
     format: Annotated[str, typer.Option(help="png, or npz (a few large files).")] = "png",
-    batch_sz: Annotated[int | None, typer.Option(min=1, help="Designs handed to the writer at a time; never changes a design.")] = None,
+    batch_sz: Annotated[
+        int | None, typer.Option(min=1, help="Designs handed to the writer at a time; never changes a design.")
+    ] = None,
     runs: Annotated[Path | None, typer.Option(help="Folder of runs (default: outputs/<model>).")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write (default: samples/<model>/<mode>-<n>).")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")] = False,
@@ -55,7 +67,11 @@ def sample(
         raise UsageError(f"--which {which}: expected best or last")
     if format not in ("png", "npz"):
         raise UsageError(f"--format {format}: expected png or npz")
-    given = [flag for flag, value in (("--conditions-csv", conditions_csv), ("--set-condition", set_condition), ("--grid", grid)) if value]
+    given = [
+        flag
+        for flag, value in (("--conditions-csv", conditions_csv), ("--set-condition", set_condition), ("--grid", grid))
+        if value
+    ]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other")
 
@@ -152,10 +168,16 @@ def _request(
 
     def dataset():
         section = data_section(data) if data is not None else None
-        chosen = type(config.data).model_validate({**section, "condition_columns": config.data.condition_columns}) if section else config.data
+        chosen = (
+            type(config.data).model_validate({**section, "condition_columns": config.data.condition_columns})
+            if section
+            else config.data
+        )
         found = open_dataset(chosen)
         if found.components != components:
-            raise UsageError(f"the data has {', '.join(found.components)}; the model was trained on {', '.join(components)}")
+            raise UsageError(
+                f"the data has {', '.join(found.components)}; the model was trained on {', '.join(components)}"
+            )
         return found
 
     if not mode.observes:
@@ -166,7 +188,9 @@ def _request(
                 raise UsageError("this model was trained without conditions", hint="use --mode unconditional")
             source = dataset()
             table = source.conditions[source.test]
-            console.note("conditions: those of the test designs (--set-condition, --grid or --conditions-csv give others)")
+            console.note(
+                "conditions: those of the test designs (--set-condition, --grid or --conditions-csv give others)"
+            )
         rows = np.arange(number)
         conditions = table[rows % len(table)] if table is not None else None
         return Request(mode, Numbered(number), seed, crisp=crisp, conditions=conditions)
@@ -204,14 +228,18 @@ def _observed(mode: Mode, components, hide, sources, targets, config, parse_comp
     shown = np.ones(len(components), bool)
     if mode is Mode.INPAINTING:
         if sources or targets:
-            raise UsageError("--source-component and --target-component belong to --mode cross-modal", hint="use --mask")
+            raise UsageError(
+                "--source-component and --target-component belong to --mode cross-modal", hint="use --mask"
+            )
         if not hide:
             hide = [components[0]]
             console.note(f"--mask is not given: hiding {components[0]}")
         shown[[parse_component(c, components) for c in hide]] = False
     else:
         if hide:
-            raise UsageError("--mask belongs to --mode inpainting", hint="use --source-component and --target-component")
+            raise UsageError(
+                "--mask belongs to --mode inpainting", hint="use --source-component and --target-component"
+            )
         default = config.sampling.cross_modal
         given = [parse_component(c, components) for c in sources or [default.source_component]]
         wanted = [parse_component(c, components) for c in targets or ([] if sources else [default.target_component])]

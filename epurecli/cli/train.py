@@ -30,7 +30,9 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, ...")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder for runs (default: the config's paths.output_dir).")] = None,
     resume: Annotated[Path | None, typer.Option(help="Continue this run folder with its own config.")] = None,
-    init_from: Annotated[Path | None, typer.Option(help="Start a new run from these weights (run folder or file).")] = None,
+    init_from: Annotated[
+        Path | None, typer.Option(help="Start a new run from these weights (run folder or file).")
+    ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")] = False,
 ) -> None:
     """Train a model; the run folder it makes is what `epure sample` takes.
@@ -42,10 +44,19 @@ def train(
 
     room_of(model)
     if resume is not None:
-        given = {"--config": config, "--data": data, "--set": set_, "--seed": seed, "--out": out, "--init-from": init_from}
+        given = {
+            "--config": config,
+            "--data": data,
+            "--set": set_,
+            "--seed": seed,
+            "--out": out,
+            "--init-from": init_from,
+        }
         clash = [flag for flag, value in given.items() if value not in (None, [])]
         if clash:
-            raise UsageError(f"--resume continues a run as it was configured; {', '.join(clash)} cannot be given with it")
+            raise UsageError(
+                f"--resume continues a run as it was configured; {', '.join(clash)} cannot be given with it"
+            )
     else:
         resolved = resolve(model, config, data, set_, budget, seed)
 
@@ -64,7 +75,12 @@ def train(
 
 
 def resolve(
-    model: str, config: str | None, data: Path | None, overrides: list[str], budget: str | None = None, seed: int | None = None
+    model: str,
+    config: str | None,
+    data: Path | None,
+    overrides: list[str],
+    budget: str | None = None,
+    seed: int | None = None,
 ) -> RunConfig:
     """The config of a new run: decides between the plan's and the toy's, and says which and why."""
     from epurecli.cli.options import data_section, parse_seconds
@@ -82,7 +98,9 @@ def resolve(
         elif real:
             console.note(f"config {config}: found {EPURE_CSV}")
         else:
-            console.note(f"config {config} on the built-in toy tyres: there is no {EPURE_CSV} here (--data DIR takes a folder)")
+            console.note(
+                f"config {config} on the built-in toy tyres: there is no {EPURE_CSV} here (--data DIR takes a folder)"
+            )
     extra = list(overrides)
     seconds = parse_seconds(budget)
     if seconds is not None:
@@ -96,7 +114,9 @@ def resolve(
     return resolved
 
 
-def _run(resolved: RunConfig, device, out: Path | None, resume: Path | None, init_from: Path | None, tensorboard: bool) -> None:
+def _run(
+    resolved: RunConfig, device, out: Path | None, resume: Path | None, init_from: Path | None, tensorboard: bool
+) -> None:
     import torch
 
     from epurecli import checkpoint
@@ -127,7 +147,9 @@ def _run(resolved: RunConfig, device, out: Path | None, resume: Path | None, ini
         folder = resume
         found = checkpoint.read_run(folder)["data"]["digest"]
         if found != dataset.digest:
-            raise UsageError(f"{folder}: the data has changed since this run began", hint="start a new run instead of --resume")
+            raise UsageError(
+                f"{folder}: the data has changed since this run began", hint="start a new run instead of --resume"
+            )
         if not (folder / "state.safetensors").is_file():
             raise NotFound(f"{folder}: there is no state.safetensors to resume from")
     else:
@@ -149,7 +171,9 @@ def _run(resolved: RunConfig, device, out: Path | None, resume: Path | None, ini
     rows = checkpoint.read_metrics(folder)
     plot_curves(rows, folder / "curves.png")
     facts = checkpoint.read_run(folder)
-    console.note(f"trained in {time.monotonic() - began:.0f} s; best epoch {facts['best_epoch']}, loss {facts['best']:.4g}")
+    console.note(
+        f"trained in {time.monotonic() - began:.0f} s; best epoch {facts['best_epoch']}, loss {facts['best']:.4g}"
+    )
     console.say(f"run: {folder}")
     console.note(f"next: epure sample {resolved.model.type}   (curves: {folder / 'curves.png'})")
 
@@ -162,7 +186,9 @@ def _check_fits(config: RunConfig, dataset) -> None:
             hint=f"--set model.image_size=[{dataset.image_size[0]},{dataset.image_size[1]}]",
         )
     if not len(dataset.test):
-        raise UsageError("the data has no test designs: which epoch is best could not be told", hint="epure data check DIR")
+        raise UsageError(
+            "the data has no test designs: which epoch is best could not be told", hint="epure data check DIR"
+        )
 
 
 def _tensorboard(wanted: bool):
@@ -171,7 +197,9 @@ def _tensorboard(wanted: bool):
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise UsageError("--tensorboard needs the tensorboard package", hint="pip install 'epure[tensorboard]'") from None
+        raise UsageError(
+            "--tensorboard needs the tensorboard package", hint="pip install 'epure[tensorboard]'"
+        ) from None
     return SummaryWriter
 
 

@@ -139,7 +139,9 @@ def _sentence(error: Mapping[str, Any], schema: type[BaseModel], lines: Mapping,
         return f"{where}: {key}: this key is required"
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    if not key or isinstance(error["input"], (dict, BaseModel)):  # a rule about a whole section: no single value to show
+    if not key or isinstance(
+        error["input"], (dict, BaseModel)
+    ):  # a rule about a whole section: no single value to show
         return f"{where}: {key + ': ' if key else ''}{message}"
     return f"{where}: {key}: {message} (found {error['input']!r})"
 

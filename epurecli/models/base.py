@@ -82,6 +82,10 @@ class GenerativeModel(nn.Module, ABC):
         """What ONNX may see. A graph has no randomness of its own: noise is an input."""
         return ()
 
+    def training_only(self) -> tuple[nn.Module, ...]:
+        """Modules that no sample needs (an auxiliary encoder of an early stage): counted apart."""
+        return ()
+
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
@@ -140,7 +144,7 @@ class LatentModel(GenerativeModel):
         """KL(belief || prior) in nats, summed over latents."""
 
     @abstractmethod
-    def maps(self, z: Tensor, embedding: Tensor) -> Tensor:  # (B, N), (B, 256) -> (B, K, H, W)
+    def maps(self, z: Tensor, embedding: Tensor) -> Tensor:  # (B, N), (B, 256) -> (B, C, H, W)
         """Raw decoder output, in the likelihood's terms."""
 
     def decode(self, z: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # -> (B, C, H, W) in [0, 1]

@@ -12,13 +12,17 @@ from epurecli.models.registry import build, schema_of
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """One config's figures. `frozen` = not trained in the last stage of the model's own training."""
+    """One config's figures. `total` = trainable + frozen is what sampling needs; `training_only` comes on top.
+
+    Frozen = not trained in the last stage of the model's own training.
+    """
 
     config: str
     model: str
     total: int
     trainable: int
     frozen: int
+    training_only: int
     claim: str | None  # in words
     met: bool | None
 
@@ -33,9 +37,9 @@ def count_config(name: str) -> Count:
     config = load_config(name, schema_of)
     with torch.device("meta"):
         model = build(config)
-    total = sum(p.numel() for p in model.parameters())
-    trained = {id(p): p.numel() for o in model.stages()[-1].objectives for p in o.parameters()}
-    trainable = sum(trained.values())
+    extra = sum(p.numel() for module in model.training_only() for p in module.parameters())
+    total = sum(p.numel() for p in model.parameters()) - extra
+    trainable = sum(p.numel() for o in model.stages()[-1].objectives for p in o.parameters())
     claim = type(config).CLAIM if "_epure_" in name else None
     return Count(
         config=name,
@@ -43,6 +47,7 @@ def count_config(name: str) -> Count:
         total=total,
         trainable=trainable,
         frozen=total - trainable,
+        training_only=extra,
         claim=claim.text if claim else None,
         met=claim.met(total, trainable) if claim else None,
     )

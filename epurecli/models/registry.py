@@ -29,6 +29,9 @@ class Room:
 
 ROOMS: dict[str, Room] = {
     "vae": Room("Beta-VAE", "epurecli.models.vae.config:VAEConfig", "epurecli.models.vae.model:VAE"),
+    "gmrf_mvae": Room(
+        "GMRF MVAE", "epurecli.models.gmrf_mvae.config:GMRFConfig", "epurecli.models.gmrf_mvae.model:GMRFMVAE"
+    ),
 }
 
 

@@ -25,7 +25,11 @@ class Coupling(nn.Module):
         super().__init__()
         self.register_buffer("kept", kept, persistent=False)  # (N,) 1 = passed through
         self.net = nn.Sequential(
-            nn.Linear(size + context, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, 2 * size)
+            nn.Linear(size + context, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, 2 * size),
         )
         nn.init.zeros_(self.net[-1].weight)
         nn.init.zeros_(self.net[-1].bias)

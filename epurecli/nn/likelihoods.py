@@ -1,6 +1,6 @@
 """p(image | decoder output). Every log-likelihood is in nats, summed over pixels, one figure per design and component.
 
-A decoder emits `channels` raw maps; a likelihood scores an image under them (`log_prob`) and turns them into the image
+A decoder emits one raw map per component; a likelihood scores an image under them (`log_prob`) and turns them into the image
 that they mean (`image`). Keeping both here is what prevents a sigmoid from being applied twice, or never.
 """
 
@@ -23,17 +23,12 @@ class ImageLikelihood(nn.Module, ABC):
         super().__init__()
         self.components = components
 
-    @property
-    def channels(self) -> int:
-        """Maps the decoder must emit."""
-        return self.components
-
     @abstractmethod
-    def log_prob(self, maps: Tensor, image: Tensor) -> Tensor:  # (B, K, H, W), (B, C, H, W) -> (B, C)
+    def log_prob(self, maps: Tensor, image: Tensor) -> Tensor:  # (B, C, H, W) twice -> (B, C)
         """Nats per component, summed over pixels."""
 
     @abstractmethod
-    def image(self, maps: Tensor) -> Tensor:  # (..., K, H, W) -> (..., C, H, W) in [0, 1]
+    def image(self, maps: Tensor) -> Tensor:  # (..., C, H, W) -> same, in [0, 1]
         """The mean image."""
 
 
@@ -87,24 +82,21 @@ class Bernoulli(ImageLikelihood):
 class Categorical(ImageLikelihood):
     """Each pixel belongs to one of background + C components: a softmax, so parts cannot overlap by construction.
 
+    The maps are the components' logits against a background at zero, so C maps say all that there is to say.
     Target shares are the image's own values, the background taking 1 - sum (values are normalised where they sum to more
     than one). The background's nats are split evenly over the components.
     """
 
-    @property
-    def channels(self) -> int:
-        return self.components + 1
-
     def log_prob(self, maps: Tensor, image: Tensor) -> Tensor:
         image = image / image.sum(-3, keepdim=True).clamp_min(1)
         background = 1 - image.sum(-3)
-        log_share = maps.log_softmax(-3)
+        log_share = F.pad(maps, (0, 0, 0, 0, 1, 0)).log_softmax(-3)
         nats = (image * log_share[..., 1:, :, :]).sum((-2, -1))  # (B, C)
-        ground = (background * log_share[..., 0, :, :]).sum((-2, -1), keepdim=False)  # (B,)
+        ground = (background * log_share[..., 0, :, :]).sum((-2, -1))  # (B,)
         return nats + ground.unsqueeze(-1) / self.components
 
     def image(self, maps: Tensor) -> Tensor:
-        return maps.softmax(-3)[..., 1:, :, :]
+        return F.pad(maps, (0, 0, 0, 0, 1, 0)).softmax(-3)[..., 1:, :, :]
 
 
 KINDS: dict[Likelihood, type[ImageLikelihood]] = {

@@ -9,11 +9,15 @@ Source: plan, section 1.1; Zhang et al., "Fixup Initialization", ICLR 2019 (zero
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-REDUCTION = 8  # the trunks end at 1/8 of the image: 64 x 32 -> 8 x 4
+from epurecli.errors import ConfigError
+
 SLOPE = 0.2
 
 
@@ -36,42 +40,48 @@ class ResBlock(nn.Module):
         return self.shortcut(x) + h
 
 
-def widths(nf: int, nf_max: int, levels: int) -> list[int]:
-    """Filters at each resolution, doubling up to `nf_max`: nf, 2 nf, 4 nf, ..."""
+def widths(nf: int, nf_max: int, patch_size: int = 1) -> list[int]:
+    """Filters from the finest grid to 1/8 of the image, doubling up to `nf_max`: nf, 2 nf, 4 nf, ..."""
+    levels = (8 // patch_size).bit_length() - 1
     return [min(nf * 2**level, nf_max) for level in range(levels + 1)]
 
 
-def levels_of(patch_size: int) -> int:
-    """How many times a trunk halves the size to go from the patch grid to 1/8 of the image."""
-    return (REDUCTION // patch_size).bit_length() - 1
+def coarse_grid(image_size: tuple[int, int], levels: int, patch_size: int) -> tuple[int, int]:
+    """The grid after folding patches and halving between `levels` widths. Raises: ConfigError: the image cannot be halved so often."""
+    shrink = patch_size * 2 ** (levels - 1)
+    if image_size[0] % shrink or image_size[1] % shrink:
+        raise ConfigError(
+            f"model.image_size {image_size[0]}x{image_size[1]} is not a multiple of {shrink}, "
+            f"by which a network with {levels} widths and patch_size {patch_size} reduces it"
+        )
+    return image_size[0] // shrink, image_size[1] // shrink
 
 
 class Encoder(nn.Module):
-    """Images (B, G*I, H, W) -> features (B, G*F) flattened from the 1/8 grid; G independent groups side by side.
+    """Images (B, G*I, H, W) -> features (B, F), or (B, G, F) for G > 1 independent groups side by side; I = `channels`.
 
-    One group is an ordinary ResNet. With `groups` = C, the C component encoders run as one grouped network: the input
-    channels, and the features (see `features`), are ordered component by component.
+    `sizes` are the filters at each resolution, finest first; the image is halved between them. With `groups` = C, the C component encoders run as one grouped network.
     """
 
     def __init__(
         self,
         channels: int,
         image_size: tuple[int, int],
-        nf: int,
-        nf_max: int,
+        sizes: Sequence[int],
         dropout: float = 0.0,
         patch_size: int = 1,
         groups: int = 1,
     ) -> None:
         super().__init__()
-        sizes = [w * groups for w in widths(nf, nf_max, levels_of(patch_size))]
+        grid = coarse_grid(image_size, len(sizes), patch_size)
+        sizes = [w * groups for w in sizes]
         self.patch_size, self.groups = patch_size, groups
-        self.stem = nn.Conv2d(channels * patch_size**2, sizes[0], 3, padding=1, groups=groups)
+        self.stem = nn.Conv2d(groups * channels * patch_size**2, sizes[0], 3, padding=1, groups=groups)
         self.blocks = nn.ModuleList(
             [ResBlock(sizes[0], sizes[0], dropout, groups)]
-            + [ResBlock(a, b, dropout, groups) for a, b in zip(sizes, sizes[1:], strict=False)]
+            + [ResBlock(a, b, dropout, groups) for a, b in pairwise(sizes)]
         )
-        self.features = sizes[-1] // groups * (image_size[0] // REDUCTION) * (image_size[1] // REDUCTION)
+        self.features = sizes[-1] // groups * grid[0] * grid[1]
 
     def forward(self, image: Tensor) -> Tensor:  # (B, C, H, W) -> (B, features) or (B, groups, features)
         x = F.pixel_unshuffle(image, self.patch_size) if self.patch_size > 1 else image
@@ -84,26 +94,28 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Features (B, F) or (B, G, F) on the 1/8 grid -> maps (B, G*O, H, W), group by group."""
+    """Features (B, F) or (B, G, F) on the coarsest grid -> maps (B, G*O, H, W), group by group; O = `channels`.
+
+    `sizes` are the filters at each resolution, coarsest first.
+    """
 
     def __init__(
         self,
         channels: int,
         image_size: tuple[int, int],
-        nf: int,
-        nf_max: int,
+        sizes: Sequence[int],
         patch_size: int = 1,
         groups: int = 1,
     ) -> None:
         super().__init__()
-        sizes = [w * groups for w in reversed(widths(nf, nf_max, levels_of(patch_size)))]
-        self.grid = (image_size[0] // REDUCTION, image_size[1] // REDUCTION)
+        self.grid = coarse_grid(image_size, len(sizes), patch_size)
+        sizes = [w * groups for w in sizes]
         self.patch_size, self.groups, self.channels = patch_size, groups, sizes[0]
         self.blocks = nn.ModuleList(
-            [ResBlock(a, b, groups=groups) for a, b in zip(sizes, sizes[1:], strict=False)]
+            [ResBlock(a, b, groups=groups) for a, b in pairwise(sizes)]
             + [ResBlock(sizes[-1], sizes[-1], groups=groups)]
         )
-        self.head = nn.Conv2d(sizes[-1], channels * patch_size**2, 3, padding=1, groups=groups)
+        self.head = nn.Conv2d(sizes[-1], groups * channels * patch_size**2, 3, padding=1, groups=groups)
         self.features = sizes[0] // groups * self.grid[0] * self.grid[1]
 
     def forward(self, features: Tensor) -> Tensor:

@@ -133,9 +133,9 @@ class StageLoop:
         designs = 0
         multiple = len(self.stage.objectives) > 1
         arm(run.model, self.stage.objectives[0])
-        for batch in epoch_batches(
-            run.dataset, run.dataset.train, self.settings.batch_size, order, run.device, skip=progress.batch
-        ):
+        train, size = run.dataset.train, self.settings.batch_size
+        alone = len(train) > 1 and len(train) % size == 1  # a last batch of one design has no batch statistics
+        for batch in epoch_batches(run.dataset, train, size, order, run.device, alone, progress.batch):
             progress.elapsed = done + time.monotonic() - began
             for objective, optimizer in zip(self.stage.objectives, self.optimizers, strict=True):
                 if multiple:

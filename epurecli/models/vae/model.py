@@ -12,7 +12,7 @@ from epurecli.models.base import LatentModel, Objective, Stage
 from epurecli.models.vae.config import VAEConfig
 from epurecli.nn.belief import DiagonalGaussian, standard_normal
 from epurecli.nn.conditioning import EMBEDDING
-from epurecli.nn.resnet import Decoder, Encoder
+from epurecli.nn.resnet import Decoder, Encoder, widths
 
 
 class VAE(LatentModel):
@@ -21,11 +21,11 @@ class VAE(LatentModel):
     def __init__(self, config: VAEConfig) -> None:
         super().__init__(config)
         model = config.model
-        self.encoder = Encoder(
-            len(self.components), model.image_size, model.nf, model.nf_max, model.dropout_p, model.patch_size
-        )
+        sizes = widths(model.nf, model.nf_max, model.patch_size)
+        count = len(self.components)
+        self.encoder = Encoder(count, model.image_size, sizes, model.dropout_p, model.patch_size)
         self.moments = nn.Linear(self.encoder.features, 2 * model.latent_dim)
-        self.decoder = Decoder(self.likelihood.channels, model.image_size, model.nf, model.nf_max, model.patch_size)
+        self.decoder = Decoder(count, model.image_size, sizes[::-1], model.patch_size)
         self.expand = nn.Linear(model.latent_dim + EMBEDDING, self.decoder.features)
 
     @property

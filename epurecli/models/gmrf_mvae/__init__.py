@@ -1,0 +1,1 @@
+"""GMRF MVAE: one VAE per component, their latents coupled by a Gaussian Markov random field. Source: plan, part 2."""

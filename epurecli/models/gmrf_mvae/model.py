@@ -1,0 +1,107 @@
+"""The GMRF MVAE. Source: plan, part 2, with a prior and a conjugate posterior that are positive definite by construction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from epurecli.gmrf import GaussianPrior, assemble_covariance, cholesky, combine_evidence, gaussian_elbo, gaussian_kl
+from epurecli.models.base import LatentModel, Objective, Stage
+from epurecli.models.gmrf_mvae.belief import CrossModal, complete_rows
+from epurecli.models.gmrf_mvae.config import GMRFConfig, Posterior
+from epurecli.models.gmrf_mvae.networks import ComponentEncoders, OffDiagonalCov, positive
+from epurecli.models.gmrf_mvae.prior import LatentPrior
+from epurecli.nn.belief import Belief, DenseGaussian
+from epurecli.nn.conditioning import EMBEDDING
+from epurecli.nn.grouped import GroupedLinear
+from epurecli.nn.resnet import Decoder, widths
+from epurecli.types import Batch, Losses
+
+
+class GMRFMVAE(LatentModel):
+    """C component VAEs; z = (z_1, ..., z_C) jointly Gaussian, so any subset of components informs all the others.
+
+    `conjugate`: each observed component's encoder gives Gaussian evidence (y_c, precision e_c); the posterior of any subset S
+    is N((P + E_S)^-1 (P m + E_S y), (P + E_S)^-1), P the prior's precision. `assembled`: the plan's posterior on complete
+    designs, N(mean, diag(v) + coupling); a subset is answered by the prior's conditional given the encoded components.
+    """
+
+    def __init__(self, config: GMRFConfig) -> None:
+        super().__init__(config)
+        model, count = config.model, len(self.components)
+        self.sizes = (model.latent_dim,) * count
+        self.conjugate = model.posterior is Posterior.CONJUGATE
+        self.encoders = ComponentEncoders(count, model, embed=not self.conjugate)
+        self.coupling = None if self.conjugate else OffDiagonalCov(self.sizes, model.hidden_dim, model.n_layers)
+        self.latent = LatentPrior(self.latent_size, model.off_diag_scale)
+        sizes = widths(model.nf, model.nf_max_d, model.patch_size)
+        self.decoders = Decoder(1, model.image_size, sizes[::-1], model.patch_size, count)
+        self.expand = GroupedLinear(count, model.latent_dim + EMBEDDING, self.decoders.features)
+
+    @property
+    def latent_size(self) -> int:
+        return len(self.components) * self.config.model.latent_dim
+
+    def gaussian_prior(self) -> GaussianPrior:
+        """p(z) as the Gaussian operations take it."""
+        return self.latent()
+
+    def prior(self) -> DenseGaussian:
+        prior = self.gaussian_prior()
+        return DenseGaussian(prior.mean.unsqueeze(0), prior.scale_tril)
+
+    def encode(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Means and positive spreads (B, N): precisions of the evidence (conjugate), or variances and the coupling (assembled)."""
+        mean, raw, *embedding = self.encoders(image)
+        spread = positive(raw, self.config.model.diagonal_transf)
+        return (mean, spread) if self.conjugate else (mean, spread, self.coupling(*embedding))
+
+    def infer(self, observed: Tensor, mask: Tensor) -> Belief:
+        shown = observed * mask[..., None, None]
+        if self.conjugate:
+            found = combine_evidence(self.gaussian_prior(), *self.encode(shown), mask, self.sizes, with_scale_tril=True)
+            return DenseGaussian(found.mean, found.scale_tril)
+        mean, variance, coupling = self.encode(shown)
+        if bool(complete_rows(mask).all()):
+            return DenseGaussian(mean, cholesky(assemble_covariance(variance, coupling, self.sizes)))
+        return CrossModal(self.gaussian_prior(), mean, variance, mask, self.sizes)
+
+    def kl(self, belief: DenseGaussian) -> Tensor:
+        return gaussian_kl(belief.mean, belief.scale_tril, self.gaussian_prior())
+
+    def maps(self, z: Tensor, embedding: Tensor) -> Tensor:
+        parts = z.unflatten(1, (len(self.components), -1))  # (B, C, L)
+        given = embedding.unsqueeze(1).expand(-1, len(self.components), -1)
+        return self.decoders(self.expand(torch.cat([parts, given], dim=2)))
+
+    def elbo(self, batch: Batch, mask: Tensor, present: Tensor, beta: float, rng: torch.Generator) -> Losses:
+        """The base's ELBO with posterior, sample and KL in one fused operation."""
+        noise = torch.randn(len(batch), self.latent_size, generator=rng, device=rng.device)
+        prior = self.gaussian_prior()
+        if self.conjugate:
+            shown = batch.image * mask[..., None, None]
+            found = combine_evidence(prior, *self.encode(shown), mask, self.sizes, noise)
+            z, kl = found.sample, found.kl
+        else:
+            mean, variance, coupling = self.encode(batch.image)
+            z, kl = gaussian_elbo(mean, variance, coupling, noise, prior, self.sizes)
+        return self.negative_elbo(z, kl, batch, present, beta)
+
+    def model_stages(self) -> Sequence[Stage]:
+        settings = self.config.training
+        parts = [
+            self.encoders,
+            self.coupling,
+            self.latent,
+            self.expand,
+            self.decoders,
+            self.conditioning,
+            self.likelihood,
+        ]
+        trained = tuple(part for part in parts if part is not None)
+        return [
+            Stage("gmrf", settings, (Objective("elbo", trained, partial(self.masked_elbo, settings)),), self.validate)
+        ]

@@ -1,0 +1,48 @@
+"""The component encoders and the coupling network. Source: plan, section 2.1."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from epurecli.gmrf import coupling_size
+from epurecli.models.gmrf_mvae.config import GMRFModelConfig
+from epurecli.nn.grouped import GroupedLinear
+from epurecli.nn.resnet import Encoder, widths
+
+
+class ComponentEncoders(nn.Module):
+    """Each component's ResNet: mean, a positive spread parameter, and an embedding for the coupling network."""
+
+    def __init__(self, components: int, config: GMRFModelConfig, *, embed: bool) -> None:
+        super().__init__()
+        sizes = widths(config.nf, config.nf_max_e, config.patch_size)
+        self.trunk = Encoder(1, config.image_size, sizes, config.dropout_p, config.patch_size, components)
+        self.pieces = 3 if embed else 2
+        self.heads = GroupedLinear(components, self.trunk.features, self.pieces * config.latent_dim)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:  # (B, C, H, W) -> each (B, C * L)
+        return tuple(part.flatten(1) for part in self.heads(self.trunk(image)).chunk(self.pieces, dim=2))
+
+
+class OffDiagonalCov(nn.Module):
+    """All components' embeddings -> the packed cross-component couplings (B, K) of `epurecli.gmrf.assemble_covariance`."""
+
+    def __init__(self, sizes: tuple[int, ...], hidden: int, layers: int) -> None:
+        super().__init__()
+        widths = [sum(sizes)] + [hidden] * (layers + 1)
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.output = nn.Linear(hidden, coupling_size(sizes))
+
+    def forward(self, embedding: Tensor) -> Tensor:  # (B, C * L) -> (B, K)
+        for layer in self.hidden:
+            embedding = F.relu(layer(embedding))
+        return self.output(embedding)
+
+
+def positive(raw: Tensor, transform: str) -> Tensor:
+    """softplus or exp, kept off zero so that a Cholesky factor exists in float32."""
+    return (F.softplus(raw) if transform == "softplus" else raw.clamp(max=20).exp()) + 1e-4
