@@ -53,7 +53,7 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise EpureError(
@@ -246,7 +246,8 @@ def save_weights(path: Path, model: GenerativeModel, *, stage: str, epoch: int, 
 
 
 def load_weights(model: GenerativeModel, path: Path) -> dict[str, str]:
-    """Fill a model from a checkpoint; returns its metadata. Raises: CheckpointError: names the first tensor that does not fit."""
+    """Fill a model from a checkpoint; returns its metadata. Raises: CheckpointError: names the first tensor that does
+    not fit."""
     tensors, metadata = load_tensors(path)
     own = model.state_dict()
     for name in sorted(own.keys() | tensors.keys()):

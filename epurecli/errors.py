@@ -1,4 +1,5 @@
-"""Errors for people: what was wrong, where, what was expected, what to do. Each carries the exit code of the command."""
+"""Errors for people: what was wrong, where, what was expected, what to do. Each carries the exit code of the
+command."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ from epurecli.errors import EpureError
 
 app = typer.Typer(
     name="epure",
-    help="Generate multi-component designs: train a model, then sample it freely, at given dimensions, or around the parts you have.",
+    help="Generate multi-component designs: train a model, then sample it freely, at given dimensions, "
+    "or around the parts you have.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -37,7 +37,8 @@ def train(
 ) -> None:
     """Train a model; the run folder it makes is what `epure sample` takes.
 
-    Without --config and --data: the EPURE data set with the plan's config where data/epure is found, otherwise the built-in
+    Without --config and --data: the EPURE data set with the plan's config where data/epure is found, otherwise the
+    built-in
     toy tyres with the toy config.
     """
     from epurecli.models.registry import room_of

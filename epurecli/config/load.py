@@ -1,4 +1,5 @@
-"""YAML text -> a checked, frozen `RunConfig`. Every fault is reported at once, with file, line, key and the nearest key."""
+"""YAML text -> a checked, frozen `RunConfig`. Every fault is reported at once, with file, line, key and the nearest
+key."""
 
 from __future__ import annotations
 

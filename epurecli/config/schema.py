@@ -1,6 +1,7 @@
 """What a YAML file may say. One class per section; unknown keys are errors; the resolved config is saved with each run.
 
-A room (`epurecli/models/<name>/config.py`) extends `RunConfig` with its own `model` section, and with its own `training`
+A room (`epurecli/models/<name>/config.py`) extends `RunConfig` with its own `model` section, and with its own
+`training`
 section where it has several stages. Key names are the plan's.
 """
 

@@ -1,6 +1,7 @@
 """The contract between a model and the rest of the house: what is trained, how an image is drawn, what ONNX may see.
 
-The loop (`epurecli.train`), the sampler (`epurecli.sample`) and the exporter (`epurecli.export`) know these classes and no model.
+The loop (`epurecli.train`), the sampler (`epurecli.sample`) and the exporter (`epurecli.export`) know these classes
+and no model.
 """
 
 from __future__ import annotations
@@ -242,7 +243,8 @@ class LatentModel(GenerativeModel):
 
 
 def mean_iou(image: Tensor, target: Tensor) -> Tensor:  # (B, C, H, W) twice -> scalar
-    """Intersection over union of the parts at threshold 0.5, mean over designs and components; two empty parts agree."""
+    """Intersection over union of the parts at threshold 0.5, mean over designs and components; two empty parts
+    agree."""
     ours, theirs = image > 0.5, target > 0.5
     union = (ours | theirs).sum((-2, -1))
     both = (ours & theirs).sum((-2, -1))

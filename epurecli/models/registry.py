@@ -1,6 +1,7 @@
 """The list of rooms, as strings: nothing heavy is imported until a model is wanted.
 
-A new model is one folder under `models/`, one line here and at least one YAML named `<name>_*.yaml`; a test demands that the
+A new model is one folder under `models/`, one line here and at least one YAML named `<name>_*.yaml`; a test demands
+that the
 three agree.
 """
 

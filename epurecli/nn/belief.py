@@ -1,4 +1,5 @@
-"""What a model believes about its latent z: distributions that are sampled from given noise, never from hidden state."""
+"""What a model believes about its latent z: distributions that are sampled from given noise, never from hidden
+state."""
 
 from __future__ import annotations
 

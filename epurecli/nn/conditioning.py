@@ -11,7 +11,8 @@ EMBEDDING = 256
 class ConditionEmbedding(nn.Module):
     """MLP D -> 128 -> 256 (GELU) on standardised conditions, and a null embedding that starts at zero.
 
-    During training a condition is dropped with a small probability, so that the null embedding is a case the decoder has
+    During training a condition is dropped with a small probability, so that the null embedding is a case the decoder
+    has
     seen, and one network samples conditionally and unconditionally.
 
     Source: plan, section 6.1; Ho & Salimans, "Classifier-Free Diffusion Guidance", 2022 (condition dropout).

@@ -19,7 +19,8 @@ LOG_2PI = math.log(2 * math.pi)
 
 
 class Coupling(nn.Module):
-    """x_b = u_b exp(s(u_a, c)) + t(u_a, c) for one half b of the coordinates given the other half a; starts as the identity."""
+    """x_b = u_b exp(s(u_a, c)) + t(u_a, c) for one half b of the coordinates given the other half a; starts as the
+    identity."""
 
     def __init__(self, size: int, context: int, hidden: int, kept: Tensor) -> None:
         super().__init__()

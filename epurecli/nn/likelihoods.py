@@ -1,6 +1,7 @@
 """p(image | decoder output). Every log-likelihood is in nats, summed over pixels, one figure per design and component.
 
-A decoder emits one raw map per component; a likelihood scores an image under them (`log_prob`) and turns them into the image
+A decoder emits one raw map per component; a likelihood scores an image under them (`log_prob`) and turns them into
+the image
 that they mean (`image`). Keeping both here is what prevents a sigmoid from being applied twice, or never.
 """
 
@@ -46,7 +47,8 @@ class CalibratedGaussian(Gaussian):
     """Gaussian with the likeliest variance of each component: the batch's mean squared error.
 
     log p = -D/2 (log(2 pi s_c) + SE / (D s_c)) with s_c the batch MSE of component c in training, and its running mean
-    in evaluation. Source: Rybkin et al., "Simple and Effective VAE Training with Calibrated Decoders", ICML 2021, eq. 7.
+    in evaluation. Source: Rybkin et al., "Simple and Effective VAE Training with Calibrated Decoders", ICML 2021, eq.
+    7.
     """
 
     FLOOR = 1e-4  # binary images are fitted exactly somewhere: without a floor the density has no bound
@@ -83,7 +85,8 @@ class Categorical(ImageLikelihood):
     """Each pixel belongs to one of background + C components: a softmax, so parts cannot overlap by construction.
 
     The maps are the components' logits against a background at zero, so C maps say all that there is to say.
-    Target shares are the image's own values, the background taking 1 - sum (values are normalised where they sum to more
+    Target shares are the image's own values, the background taking 1 - sum (values are normalised where they sum to
+    more
     than one). The background's nats are split evenly over the components.
     """
 

@@ -23,7 +23,8 @@ def draw_masks(
 ) -> Tensor:  # (B, C) bool
     """One batched draw: each design is masked with `probability`, otherwise it shows everything.
 
-    `subset` keeps a uniform non-empty proper subset (each of the 2^C - 2 equally likely), `single` exactly one component.
+    `subset` keeps a uniform non-empty proper subset (each of the 2^C - 2 equally likely), `single` exactly one
+    component.
     With one component there is nothing to hide.
     """
     device = rng.device

@@ -1,7 +1,8 @@
 """Residual encoder and decoder trunks shared by the models.
 
 Pre-activation blocks without normalisation (the branch's last convolution starts at zero, so a deep trunk begins as its
-shortcuts and needs none), average pooling down, nearest-neighbour up. `patch_size` folds p x p pixels into channels before the first and
+shortcuts and needs none), average pooling down, nearest-neighbour up. `patch_size` folds p x p pixels into channels
+before the first and
 after the last convolution: the trunk then works at 1/p of the resolution, which is where a CPU spends its time.
 
 Source: plan, section 1.1; Zhang et al., "Fixup Initialization", ICLR 2019 (zero branches).
@@ -47,7 +48,8 @@ def widths(nf: int, nf_max: int, patch_size: int = 1) -> list[int]:
 
 
 def coarse_grid(image_size: tuple[int, int], levels: int, patch_size: int) -> tuple[int, int]:
-    """The grid after folding patches and halving between `levels` widths. Raises: ConfigError: the image cannot be halved so often."""
+    """The grid after folding patches and halving between `levels` widths. Raises: ConfigError: the image cannot be
+    halved so often."""
     shrink = patch_size * 2 ** (levels - 1)
     if image_size[0] % shrink or image_size[1] % shrink:
         raise ConfigError(
@@ -60,7 +62,8 @@ def coarse_grid(image_size: tuple[int, int], levels: int, patch_size: int) -> tu
 class Encoder(nn.Module):
     """Images (B, G*I, H, W) -> features (B, F), or (B, G, F) for G > 1 independent groups side by side; I = `channels`.
 
-    `sizes` are the filters at each resolution, finest first; the image is halved between them. With `groups` = C, the C component encoders run as one grouped network.
+    `sizes` are the filters at each resolution, finest first; the image is halved between them. With `groups` = C, the
+    C component encoders run as one grouped network.
     """
 
     def __init__(

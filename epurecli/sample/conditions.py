@@ -96,7 +96,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:  # (M, 
 def complete(
     table: NDArray[np.float64], mean: NDArray[np.float64], covariance: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Fill conditions that were not given (NaN) with their expected value given the others, as the training data has it.
+    """Fill conditions that were not given (NaN) with their expected value given the others, as the training data has
+    it.
 
     E[m | g] = mean_m + C_mg C_gg^-1 (g - mean_g), the same columns missing in every row.
     """

@@ -1,4 +1,5 @@
-"""THE sampler: a request -> blocks of designs. It knows a function that generates, not which model or runtime is behind it."""
+"""THE sampler: a request -> blocks of designs. It knows a function that generates, not which model or runtime is
+behind it."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ def draw(
 ) -> Iterator[Drawn]:
     """Blocks of designs, in order.
 
-    The unit of computation is fixed: design i always stands at place i % block of its block, and a short block is padded.
+    The unit of computation is fixed: design i always stands at place i % block of its block, and a short block is
+    padded.
     So a design's bits depend on the seed and its number alone, not on how many others were asked for.
 
     Args:

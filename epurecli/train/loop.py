@@ -1,6 +1,7 @@
 """THE training loop: stages x epochs x batches x objectives. Models say what to train; nothing here knows one.
 
-Randomness: the data order of an epoch comes from (seed, stage, epoch) alone; masks, dropped conditions and latent noise from
+Randomness: the data order of an epoch comes from (seed, stage, epoch) alone; masks, dropped conditions and latent
+noise from
 one generator whose state is saved. Losses are gathered as tensors and read once per epoch, so a GPU is not stalled.
 """
 
@@ -10,7 +11,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -43,7 +44,7 @@ class Run:
     seed: int
     device: torch.device
     autocast: bool = False
-    reporter: Reporter = Silent()
+    reporter: Reporter = field(default_factory=Silent)
 
 
 class Stopped(Exception):

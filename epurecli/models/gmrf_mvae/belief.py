@@ -12,7 +12,8 @@ from epurecli.gmrf import GaussianPrior, condition_gaussian
 
 @dataclass(frozen=True, slots=True)
 class CrossModal:
-    """Observed latents from their encoders, z_o ~ N(m_o, v_o); missing ones from the prior given them, z_m ~ p(z_m | z_o).
+    """Observed latents from their encoders, z_o ~ N(m_o, v_o); missing ones from the prior given them, z_m ~ p(z_m |
+    z_o).
 
     Masks differ per design; no row is complete or empty. Source: plan, section 2.1 (`conditional_generate`).
     """

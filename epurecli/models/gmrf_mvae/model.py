@@ -1,4 +1,5 @@
-"""The GMRF MVAE. Source: plan, part 2, with a prior and a conjugate posterior that are positive definite by construction."""
+"""The GMRF MVAE. Source: plan, part 2, with a prior and a conjugate posterior that are positive definite by
+construction."""
 
 from __future__ import annotations
 
@@ -24,8 +25,10 @@ from epurecli.types import Batch, Losses
 class GMRFMVAE(LatentModel):
     """C component VAEs; z = (z_1, ..., z_C) jointly Gaussian, so any subset of components informs all the others.
 
-    `conjugate`: each observed component's encoder gives Gaussian evidence (y_c, precision e_c); the posterior of any subset S
-    is N((P + E_S)^-1 (P m + E_S y), (P + E_S)^-1), P the prior's precision. `assembled`: the plan's posterior on complete
+    `conjugate`: each observed component's encoder gives Gaussian evidence (y_c, precision e_c); the posterior of any
+    subset S
+    is N((P + E_S)^-1 (P m + E_S y), (P + E_S)^-1), P the prior's precision. `assembled`: the plan's posterior on
+    complete
     designs, N(mean, diag(v) + coupling); a subset is answered by the prior's conditional given the encoded components.
     """
 
@@ -54,7 +57,8 @@ class GMRFMVAE(LatentModel):
         return DenseGaussian(prior.mean.unsqueeze(0), prior.scale_tril)
 
     def encode(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Means and positive spreads (B, N): precisions of the evidence (conjugate), or variances and the coupling (assembled)."""
+        """Means and positive spreads (B, N): precisions of the evidence (conjugate), or variances and the coupling
+        (assembled)."""
         mean, raw, *embedding = self.encoders(image)
         spread = positive(raw, self.config.model.diagonal_transf)
         return (mean, spread) if self.conjugate else (mean, spread, self.coupling(*embedding))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,7 +28,8 @@ class ComponentEncoders(nn.Module):
 
 
 class OffDiagonalCov(nn.Module):
-    """All components' embeddings -> the packed cross-component couplings (B, K) of `epurecli.gmrf.assemble_covariance`."""
+    """All components' embeddings -> the packed cross-component couplings (B, K) of
+    `epurecli.gmrf.assemble_covariance`."""
 
     def __init__(self, sizes: tuple[int, ...], hidden: int, layers: int) -> None:
         super().__init__()

@@ -14,9 +14,11 @@ UNIT = math.log(math.expm1(1.0))  # softplus(UNIT) = 1
 
 
 class LatentPrior(nn.Module):
-    """p(z) = N(mean, L L^T), parameterised by its Cholesky factor with a softplus diagonal: positive definite whatever a step does.
+    """p(z) = N(mean, L L^T), parameterised by its Cholesky factor with a softplus diagonal: positive definite
+    whatever a step does.
 
-    A symmetric matrix with free entries is not: from random off-diagonals of spread 0.2 at N = 20 almost none is positive definite.
+    A symmetric matrix with free entries is not: from random off-diagonals of spread 0.2 at N = 20 almost none is
+    positive definite.
     """
 
     def __init__(self, size: int, off_diag_scale: float) -> None:
