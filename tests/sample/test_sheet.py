@@ -88,6 +88,7 @@ def test_heat_darkens_with_the_largest_spread() -> None:
     brightness = heat(spread).astype(int).sum(axis=-1)[0]
     assert brightness[0] == 3 * 255
     assert (np.diff(brightness) < 0).all()
+    assert np.array_equal(heat(spread), heat(spread[:1]))
     assert np.array_equal(heat(spread), heat(spread[::-1]))
     assert np.array_equal(heat(np.full((1, 1, 1), 0.9)), heat(np.full((1, 1, 1), 0.5)))
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from PIL import Image
 
 from epurecli.errors import EpureError, NumericalError, UsageError
+from epurecli.sample.pictures import Side
+from epurecli.sample.sinks import Background
 from epurecli.sample.writer import Drawn, SampleWriter
 
 COMPONENTS = ("crown", "belt", "bead_wire")
@@ -103,6 +106,7 @@ def test_manifest_has_a_row_for_each_design(tmp_path: Path) -> None:
     images = np.zeros((2, *SHAPE))
     block = Drawn(["é,1", "b"], images, mask, images.astype(np.uint8), conditions=conditions)
     out = save(tmp_path / "out", block)
+    assert b"\r" not in (out / "manifest.csv").read_bytes()  # the same bytes on every system
     with (out / "manifest.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     assert rows == [
@@ -144,9 +148,10 @@ def test_shards_hold_the_same_as_the_pngs(tmp_path: Path) -> None:
     assert joined("draws").shape == (2100, 1, *SHAPE)
 
 
-def test_arrays_may_be_changed_after_write(tmp_path: Path) -> None:
-    expected = tree(save(tmp_path / "kept", drawn()))
-    with SampleWriter(tmp_path / "out", COMPONENTS, COLUMNS, provenance=PROVENANCE) as writer:
+@pytest.mark.parametrize("kind", ["png", "npz"])
+def test_arrays_may_be_changed_after_write(tmp_path: Path, kind: str) -> None:
+    expected = tree(save(tmp_path / "kept", drawn(), format=kind))
+    with SampleWriter(tmp_path / "out", COMPONENTS, COLUMNS, provenance=PROVENANCE, format=kind) as writer:
         block = drawn()
         writer.write(block)
         for name in ("images", "mask", "observed", "spread", "draws", "truth", "conditions"):
@@ -264,6 +269,21 @@ def test_the_sheet_shows_the_first_designs(tmp_path: Path) -> None:
     full = save(tmp_path / "a", plain) / "contact_sheet.png"
     first = save(tmp_path / "b", part(plain, slice(0, 24))) / "contact_sheet.png"
     few = save(tmp_path / "c", plain, sheet_rows=2) / "contact_sheet.png"
-    sizes = [Image.open(path).size for path in (full, first, few)]
+    turned = save(tmp_path / "d", plain, mirror=Side.BOTTOM) / "contact_sheet.png"
+    sizes = []
+    for path in (full, first, few, turned):
+        with Image.open(path) as image:
+            sizes.append(image.size)
     assert sizes[0] == sizes[1]
     assert sizes[2][1] < sizes[0][1]
+    assert sizes[3] != sizes[0]  # sections of 32 x 8 instead of 16 x 16
+
+
+def test_writing_never_falls_behind_by_more_than_the_threads() -> None:
+    background, done = Background(2), []
+    for submitted in range(1, 20):
+        background.submit(lambda: (time.sleep(0.002), done.append(1)))
+        assert submitted - len(done) <= 2
+    background.wait()
+    background.close()
+    assert len(done) == 19
