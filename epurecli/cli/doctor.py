@@ -13,7 +13,8 @@ PACKAGES = ("torch", "numpy", "onnx", "onnxscript", "pandas", "pillow", "pydanti
 
 
 def doctor(json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False) -> None:
-    """Say what this installation has: versions, devices, native backend, ONNX Runtime, data sets. Exit code 1 on a fault."""
+    """Say what this installation has: versions, devices, native backend, ONNX Runtime, data sets. Exit code 1 on a
+    fault."""
     facts, faults = gather()
     if json:
         console.say_json({"facts": facts, "faults": faults})
@@ -70,17 +71,14 @@ def gather() -> tuple[dict[str, str], list[str]]:
 
 def _session_providers() -> str:
     """What a session really runs on; the list of available providers also names what cannot be used."""
-    import onnxruntime
     from onnx import TensorProto, helper
+
+    from epurecli.export.session import has_cuda_driver, open_session
 
     port = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
     port_out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
     graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "probe", [port], [port_out])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    wanted = [
-        p for p in onnxruntime.get_available_providers() if p in ("CUDAExecutionProvider", "CPUExecutionProvider")
-    ]
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=wanted)
-    return ", ".join(session.get_providers())
+    driver = has_cuda_driver()
+    session = open_session(model.SerializeToString(), cuda=driver)
+    return ", ".join(session.get_providers()) + ("" if driver else " (no NVIDIA driver here)")

@@ -56,9 +56,12 @@ def sample(
     out: Annotated[Path | None, typer.Option(help="Folder to write (default: samples/<model>/<mode>-<n>).")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    backend: Annotated[str, typer.Option(help="torch; onnx (after `epure export`); auto: the faster here.")] = "torch",
+    onnx_dir: Annotated[Path | None, typer.Option(help="Exported folder (default: onnx/<model>/<run>).")] = None,
 ) -> None:
     """Draw designs with a trained model: PNGs per component, manifest.csv, contact_sheet.png."""
-    from epurecli.cli.options import parse_device, parse_mode
+    from epurecli.cli.backend import BACKENDS, choose
+    from epurecli.cli.options import parse_mode
     from epurecli.models.registry import room_of
 
     room_of(model)
@@ -67,6 +70,10 @@ def sample(
         raise UsageError(f"--which {which}: expected best or last")
     if format not in ("png", "npz"):
         raise UsageError(f"--format {format}: expected png or npz")
+    if backend not in BACKENDS:
+        raise UsageError(f"--backend {backend}: expected {', '.join(BACKENDS)}")
+    if onnx_dir is not None and backend == "torch":
+        raise UsageError("--onnx-dir goes with --backend onnx or auto")
     given = [
         flag
         for flag, value in (("--conditions-csv", conditions_csv), ("--set-condition", set_condition), ("--grid", grid))
@@ -79,7 +86,6 @@ def sample(
     from epurecli.sample import sampler
     from epurecli.sample.writer import SampleWriter
 
-    where = parse_device(device)
     run = checkpoint or runs_.newest_run(runs or Path("outputs") / model, model)
     trained = runs_.load_model(run, which, expect=model)
     settings = trained.config.sampling
@@ -93,12 +99,16 @@ def sample(
         num_posterior_samples or settings.inpainting.num_posterior_samples,
         keep_draws, settings.crisp if crisp is None else crisp,
     )  # fmt: skip
+    engine = choose(backend, onnx_dir, device, trained, request)
+    console.note(f"backend: {engine.name}")
     folder = out or _fresh(trained.config.paths.samples_dir, wanted.value)
     provenance = {
-        "model": model, "mode": wanted.value, "seed": str(seed), "checkpoint": trained.path.as_posix(), "checkpoint_sha256": trained.digest
+        "model": model, "mode": wanted.value, "seed": str(seed), "backend": engine.name,
+        "checkpoint": trained.path.as_posix(), "checkpoint_sha256": trained.digest,
     }  # fmt: skip
-    network = trained.model.to(where)
-    blocks = sampler.draw(request, network.generate, network.noise_dim, trained.scaler, where)
+    blocks = sampler.draw(
+        request, engine.generate, trained.model.noise_dim, trained.scaler, engine.device, engine.block
+    )
     from epurecli.cli.progress import bar
 
     with (

@@ -71,10 +71,19 @@ def to_onnx(graph: Graph, opset: int = OPSET, facts: Mapping[str, str] | None = 
     except torch.onnx.errors.OnnxExporterError as error:
         raise EpureError(f"graph {graph.name!r} cannot be exported: {_reason(error)}") from error
     model = program.model_proto
+    _check_axes(graph, model)
     clean(model)
     for key, value in (facts or {}).items():
         model.metadata_props.add(key=key, value=value)
     return model
+
+
+def _check_axes(graph: Graph, model: ModelProto) -> None:
+    """Raises: EpureError: the trace took the example's size of a dynamic axis for a constant."""
+    for port, value in zip((*graph.inputs, graph.output), (*model.graph.input, *model.graph.output), strict=True):
+        for axis, dim in zip(port.shape, value.type.tensor_type.shape.dim, strict=True):
+            if isinstance(axis, str) and dim.HasField("dim_value"):
+                raise EpureError(f"graph {graph.name!r}: axis {axis!r} of {port.name!r} came out as {dim.dim_value}")
 
 
 def clean(model: ModelProto) -> None:

@@ -65,7 +65,8 @@ class InpaintGraph(nn.Module):
 
     def forward(self, images: Tensor, mask: Tensor, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:
         z = self.model.infer(images, mask).sample(noise)  # (S, B, N)
-        conditions, presences = (c.expand(len(noise), *c.shape).flatten(0, 1) for c in (condition, present))
+        draws = noise.shape[0]  # len() would bake it in
+        conditions, presences = (c.expand(draws, -1, -1).flatten(0, 1) for c in (condition, present))
         decoded = self.model.decode(z.flatten(0, 1), conditions, presences).unflatten(0, noise.shape[:2])
         return torch.where(mask[..., None, None], images, decoded)
 

@@ -1,0 +1,103 @@
+"""`--backend`: what `epure sample` computes with."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from epurecli.cli import console
+from epurecli.cli.options import onnx_folder, parse_device
+from epurecli.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from epurecli.checkpoint import TrainedModel
+    from epurecli.sample.sampler import Generate, Request
+
+BACKENDS = ("torch", "onnx", "auto")
+_TRIALS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A function that generates, and where its inputs must be."""
+
+    name: str
+    generate: Generate
+    device: torch.device
+    block: int  # designs computed together
+
+
+def choose(backend: str, onnx_dir: Path | None, device: str, trained: TrainedModel, request: Request) -> Engine:
+    """The engine that was asked for; for `auto` the one that is faster on a block of this request.
+
+    Raises: NotFound, CheckpointError, NativeUnavailable, UsageError.
+    """
+    if backend == "torch":
+        return _torch(device, trained)
+    folder = onnx_dir or onnx_folder(trained.path)
+    if backend == "onnx":
+        return _onnx(folder, device, trained, request)
+    try:
+        engines = [_onnx(folder, device, trained, request)]
+    except NotFound as error:
+        console.note(f"no ONNX graphs to try: {error.message}")
+        return _torch(device, trained)
+    engines.append(_torch(device, trained))
+    seconds = [_seconds(engine, trained, request) for engine in engines]
+    for engine, spent in zip(engines, seconds, strict=True):
+        console.note(f"{engine.name}: {engine.block / spent:,.0f} designs/s")
+    return min(zip(seconds, engines, strict=True), key=lambda pair: pair[0])[1]
+
+
+def _torch(device: str, trained: TrainedModel) -> Engine:
+    from epurecli.sample.sampler import BLOCK, BLOCK_CUDA
+
+    where = parse_device(device)
+    block = BLOCK_CUDA if where.type == "cuda" else BLOCK
+    return Engine(f"torch on {where}", trained.model.to(where).generate, where, block)
+
+
+def _onnx(folder: Path, device: str, trained: TrainedModel, request: Request) -> Engine:
+    import torch
+
+    from epurecli.export.runtime import OnnxSampler
+    from epurecli.export.session import CUDA
+    from epurecli.sample.sampler import BLOCK, BLOCK_CUDA
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {device}: with ONNX Runtime expected auto, cpu or cuda")
+    sampler = OnnxSampler(folder, cuda=None if device == "auto" else device == "cuda")
+    sampler.require_checkpoint(trained.digest)
+    provider = sampler.provider(request.mode.observes)
+    block = BLOCK_CUDA if provider == CUDA else BLOCK
+    return Engine(f"onnx on {provider}", sampler.generate, torch.device("cpu"), block)
+
+
+def _seconds(engine: Engine, trained: TrainedModel, request: Request) -> float:
+    """Shortest time for one draw of one block, after one to warm up."""
+    import torch
+
+    from epurecli.types import Query
+
+    count, config = engine.block, trained.config
+    shape = (count, len(config.data.component_dirs))
+    query = Query(
+        count=count,
+        condition=torch.zeros(count, trained.model.cond_dim) if request.conditions is not None else None,
+        observed=torch.zeros(*shape, *config.model.image_size) if request.mask is not None else None,
+        mask=torch.from_numpy(request.mask[:1].copy()).expand(shape) if request.mask is not None else None,
+    )
+    query = Query(
+        query.count, *(t if t is None else t.to(engine.device) for t in (query.condition, query.observed, query.mask))
+    )
+    noise = torch.zeros(1, count, trained.model.noise_dim, device=engine.device)
+    spent = []
+    for _ in range(1 + _TRIALS):
+        start = time.perf_counter()
+        engine.generate(query, noise).cpu()
+        spent.append(time.perf_counter() - start)
+    return min(spent[1:])
