@@ -32,7 +32,7 @@ class Result:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache_one_thread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The user's cache stays as it is; two threads of torch on cores shared with others wait for each other (10x slower)."""
+    """The user's cache stays as it is. One thread: two on cores shared with others wait for each other, 10x slower."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EPURE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("OMP_NUM_THREADS", "1")
@@ -60,7 +60,7 @@ def epure_process(run_python: Call) -> Call:
 
 @pytest.fixture(scope="session")
 def epure() -> Call:
-    """The `epure` command through its entry point, in this process (torch is imported once): `epure(*argv, cwd=...)`."""
+    """The `epure` command through its entry point, in this process: `epure(*argv, cwd=...)`. Torch is imported once."""
     from epurecli.cli import main
     from epurecli.cli.console import Settings
 

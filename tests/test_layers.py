@@ -91,19 +91,17 @@ def test_loop_sampler_and_exporter_name_no_model() -> None:
 def test_only_the_command_line_prints() -> None:
     wrong = []
     for path in SOURCES:
-        if parts(path)[0] == "cli":
+        if parts(path)[0] == "cli" or parts(path) == ("export", "example"):  # a script for the exported folder
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             where = f"{'/'.join(parts(path))}:{getattr(node, 'lineno', '?')}"
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("print", "input"):
                 wrong.append(f"{where} {node.func.id}()")
-            if (
-                isinstance(node, ast.Attribute)
-                and node.attr in ("stdout", "stderr")
-                and isinstance(node.value, ast.Name)
-            ):
-                streams = node.value.id == "sys" and parts(path) != ("data", "workers")  # whose pipe is its stdout
-                wrong += [f"{where} sys.{node.attr}"] if streams else []
+            stream = (
+                isinstance(node, ast.Attribute) and node.attr in ("stdout", "stderr") and "sys" in ast.unparse(node)
+            )
+            if stream and parts(path) != ("data", "workers"):  # whose stdout is the pipe that answers go through
+                wrong.append(f"{where} {ast.unparse(node)}")
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
                 wrong += [f"{where} imports {n}" for n in names if n.split(".")[0] in ("rich", "typer", "click")]

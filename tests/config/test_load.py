@@ -74,7 +74,8 @@ def test_a_good_file_loads(write) -> None:
         (("  toy: {count: 100}", "  toy: {count: 100}\n  root_dir: x"), 4, "data: give exactly one of root_dir"),
         (("  toy: {count: 100}", "  toy: {count: 100}\n  component_dirs: [bt, bt]"), 4,
          "data: component_dirs names something twice: bt, bt"),
-        (("  toy: {count: 100}", "  toy: {count: 100}\n  filename_pattern: x.png"), 4, "data: filename_pattern must contain"),
+        (("  toy: {count: 100}", "  toy: {count: 100}\n  filename_pattern: x.png"), 4,
+         "data: filename_pattern must contain"),
         (("  toy: {count: 100}", "  toy: {count: 100}\n  component_dirs: []"), 6, "data.component_dirs"),
     ],
 )  # fmt: skip
