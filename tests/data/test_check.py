@@ -11,6 +11,7 @@ from PIL import Image
 
 from epurecli.data.check import Report, check
 from epurecli.data.dataset import open_dataset
+from epurecli.data.describe import infer_config
 from epurecli.data.problems import Problem
 from epurecli.errors import DataError, EpureError, NotFound
 
@@ -175,6 +176,21 @@ def test_everything_at_once(folder: Path, image, edit_csv):
         (6, "performances.csv"),
         (18, "performances.csv"),
     ]
+
+
+def test_a_set_of_other_proportions(tmp_path: Path):
+    """One component, 12 x 20 pixels, more designs than one job holds: rows are still right."""
+    (tmp_path / "rim").mkdir()
+    for i in range(600):
+        Image.new("L", (20, 12), i % 256).save(tmp_path / "rim" / f"d{i}_rim.png")
+    rows = [f"d{i},{i % 3 > 0}" for i in range(600)]
+    (tmp_path / "performances.csv").write_text("\n".join(["matching,train", *rows]))
+    dataset = open_dataset(infer_config(tmp_path), cache_dir=tmp_path / "cache")
+    assert dataset.images.shape == (600, 1, 12, 20)
+    assert dataset.images[:, 0, 5, 5].tolist() == [i % 256 for i in range(600)]
+    assert dataset.conditions.shape == (600, 0)
+    (tmp_path / "rim" / "d555_rim.png").write_bytes(b"")
+    assert str(only(check(tmp_path))).startswith("rim/d555_rim.png (row 557): is empty")
 
 
 def test_check_writes_nothing(folder: Path, image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

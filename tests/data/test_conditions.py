@@ -56,9 +56,9 @@ def test_a_norm_that_raw_values_cannot_reach_is_refused(norm: np.ndarray):
 def test_outside_names_column_value_and_range():
     scaler = ConditionScaler(("w", "h"), (0.0, 0.0), (1.0, 1.0), (49.0, 45.0), (64.0, 59.0))
     assert scaler.outside([[49, 45], [64, 59]]) == []
-    warnings = scaler.outside([[70, 50], [80, 50], [50, 44]])
+    warnings = scaler.outside([[70, 50], [20, 50], [50, 44]])
     assert warnings == [
-        "w=80 and 1 more lies outside the training range 49 to 64",
+        "w=20 and 1 more lies outside the training range 49 to 64",
         "h=44 lies outside the training range 45 to 59",
     ]
 

@@ -93,9 +93,13 @@ def test_the_second_opening_decodes_nothing(folder: Path, cache: Path, config):
 
 @pytest.mark.parametrize("change", ["pixels", "swap", "remove", "add"])
 def test_changed_files_are_noticed(folder: Path, cache: Path, change: str, edit_csv, config, image):
+    pixels = np.asarray(Image.open(image(3)))
+    Image.fromarray(pixels).save(image(3), compress_level=0)
+    size = image(3).stat().st_size
     before, _ = opened_without_work(config(), cache)
-    if change == "pixels":  # of the same size in bytes, perhaps: the time stamp tells
-        Image.fromarray(255 - np.asarray(Image.open(image(3)))).save(image(3))
+    if change == "pixels":
+        Image.fromarray(255 - pixels).save(image(3), compress_level=0)
+        assert image(3).stat().st_size == size  # only the time stamps tell
     elif change == "swap":
         image(3).rename(folder / "kept")
         image(4).rename(image(3))
@@ -137,10 +141,11 @@ def test_conditions_change_without_decoding(folder: Path, cache: Path, config):
     assert dataset.conditions.shape == (16, 2)
 
 
-def test_a_damaged_pack_is_built_anew(folder: Path, cache: Path, config):
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data + b"x"], ids=["short", "long"])
+def test_a_damaged_pack_is_built_anew(damage, folder: Path, cache: Path, config):
     before = open_dataset(config(), cache_dir=cache).digest
     pack = next(cache.rglob("images.u8"))
-    pack.write_bytes(pack.read_bytes()[:-1])
+    pack.write_bytes(damage(pack.read_bytes()))
     after, idle = opened_without_work(config(), cache)
     assert not idle
     assert after.digest == before
