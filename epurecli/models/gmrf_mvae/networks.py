@@ -24,7 +24,8 @@ class ComponentEncoders(nn.Module):
         self.heads = GroupedLinear(components, self.trunk.features, self.pieces * config.latent_dim)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:  # (B, C, H, W) -> each (B, C * L)
-        return tuple(part.flatten(1) for part in self.heads(self.trunk(image)).chunk(self.pieces, dim=2))
+        features = self.trunk(image).reshape(len(image), -1, self.trunk.features)  # (B, C, F), also where C is 1
+        return tuple(part.flatten(1) for part in self.heads(features).chunk(self.pieces, dim=2))
 
 
 class OffDiagonalCov(nn.Module):
