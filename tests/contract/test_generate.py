@@ -1,0 +1,168 @@
+"""What every model must do when it draws, whatever it is asked for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from epurecli.errors import UnsupportedMode
+from epurecli.models.base import GenerativeModel
+from epurecli.types import Batch, Mode, Query
+
+COUNT, DRAWS = 12, 2
+
+
+def masks(components: int, mode: Mode) -> Tensor:
+    """Masks that differ from design to design: proper subsets, or single components."""
+    if mode is Mode.CROSS_MODAL:
+        return torch.eye(components, dtype=torch.bool)[torch.arange(COUNT) % components]
+    code = 1 + torch.arange(COUNT) % (2**components - 2)
+    return (code[:, None] >> torch.arange(components)) & 1 == 1
+
+
+def query_of(mode: Mode, batch: Batch, condition: bool | None = None) -> Query:
+    if condition is None:
+        condition = mode is Mode.CONDITIONAL
+    given = batch.condition if condition else None
+    if not mode.observes:
+        return Query(COUNT, given)
+    return Query(COUNT, given, batch.image, masks(batch.image.shape[1], mode))
+
+
+def questions() -> list:
+    asked = [(mode, None) for mode in Mode] + [(mode, True) for mode in Mode if mode.observes]
+    return [pytest.param(q, id=q[0].value + ("-with-condition" if q[1] else "")) for q in asked]
+
+
+@pytest.fixture(params=questions())
+def asked(request: pytest.FixtureRequest, name: str, ready, house) -> tuple[GenerativeModel, Query]:
+    mode, condition = request.param
+    model = ready(name)
+    if mode not in model.modes:
+        with pytest.raises(UnsupportedMode, match=mode.value):
+            model.require(mode)
+        mode = Mode.UNCONDITIONAL
+    model.require(mode)
+    return model, query_of(mode, house.batch_for(model), condition)
+
+
+def test_shape_and_range(asked, house) -> None:
+    model, query = asked
+    images = model.generate(query, house.noise_for(model, COUNT, DRAWS))
+    assert images.shape == (DRAWS, COUNT, len(model.components), *model.image_size)
+    assert images.dtype == torch.float32
+    assert torch.isfinite(images).all()
+    assert images.min() >= 0
+    assert images.max() <= 1
+
+
+def test_the_same_noise_gives_the_same_images_and_other_noise_others(asked, house) -> None:
+    model, query = asked
+    noise = house.noise_for(model, COUNT, DRAWS)
+    first = model.generate(query, noise)
+    torch.rand(5)  # no hidden generator
+    assert torch.equal(first, model.generate(query, noise))
+    assert not torch.equal(first, model.generate(query, house.noise_for(model, COUNT, DRAWS, seed=1)))
+    assert not torch.equal(first[0], first[1])
+
+
+def test_observed_components_come_back_as_they_were_given(asked, house) -> None:
+    model, query = asked
+    if query.observed is None:
+        return
+    grey = torch.randint(0, 256, query.observed.shape, generator=torch.Generator().manual_seed(0)).float().div_(255)
+    images = model.generate(Query(COUNT, query.condition, grey, query.mask), house.noise_for(model, COUNT, DRAWS))
+    for draw in images:
+        assert torch.equal(draw[query.mask], grey[query.mask])
+        assert (draw[~query.mask] != grey[~query.mask]).flatten(1).any(1).all()
+
+
+def test_what_the_mask_hides_is_not_looked_at(asked, house) -> None:
+    model, query = asked
+    if query.observed is None:
+        return
+    noise = house.noise_for(model, COUNT)
+    other = torch.where(query.mask[..., None, None], query.observed, 1 - query.observed)
+    changed = Query(COUNT, query.condition, other, query.mask)
+    assert torch.equal(model.generate(query, noise), model.generate(changed, noise))
+
+
+def test_what_is_observed_matters(asked, house) -> None:
+    model, query = asked
+    if query.observed is None:
+        return
+    noise = house.noise_for(model, COUNT)
+    other = torch.where(query.mask[..., None, None], query.observed.flip(-1), query.observed)
+    changed = model.generate(Query(COUNT, query.condition, other, query.mask), noise)[0]
+    before = model.generate(query, noise)[0]
+    for b in range(COUNT):
+        assert not torch.equal(before[b][~query.mask[b]], changed[b][~query.mask[b]])
+
+
+def test_designs_and_draws_do_not_see_each_other(asked, house) -> None:
+    """Each design alone, each draw alone: the same as together."""
+    model, query = asked
+    noise = house.noise_for(model, COUNT, DRAWS)
+    together = model.generate(query, noise)
+    for b in (0, COUNT - 1):
+        part = slice(b, b + 1)
+        alone = Query(1, *(v if v is None else v[part] for v in (query.condition, query.observed, query.mask)))
+        for s in range(DRAWS):
+            one = model.generate(alone, noise[s : s + 1, part])
+            torch.testing.assert_close(one[0, 0], together[s, b], atol=2e-5, rtol=1e-4)
+
+
+def test_drawing_changes_nothing_in_the_model(asked, house) -> None:
+    model, query = asked
+    before = {k: v.clone() for k, v in house.tensors_of(model).items()}
+    model.generate(query, house.noise_for(model, COUNT))
+    for key, value in house.tensors_of(model).items():
+        assert torch.equal(value, before[key]), key
+
+
+def test_conditions_matter_after_some_training(name: str, ready, house) -> None:
+    model = ready(name)
+    batch, noise = house.batch_for(model), house.noise_for(model, COUNT)
+    without = model.generate(Query(COUNT), noise)
+    given = model.generate(Query(COUNT, batch.condition), noise)
+    other = model.generate(Query(COUNT, batch.condition + 2), noise)
+    zero = model.generate(Query(COUNT, torch.zeros_like(batch.condition)), noise)
+    assert not torch.equal(given, other)
+    assert not torch.equal(without, zero), "a condition of zero is not the same as none"
+
+
+def test_rows_with_everything_and_with_nothing_observed(name: str, ready, house) -> None:
+    """Masks of one batch may also be full or empty: a whole design comes back whole, an empty one is drawn freely."""
+    model = ready(name)
+    batch, mask = house.batch_for(model), masks(len(model.components), Mode.INPAINTING)
+    mask[0], mask[1] = True, False
+    images = model.generate(Query(COUNT, None, batch.image, mask), house.noise_for(model, COUNT, DRAWS))
+    assert torch.isfinite(images).all()
+    assert torch.equal(images[0, 0], batch.image[0])
+    assert not torch.equal(images[0, 1], images[1, 1])
+
+
+@pytest.mark.parametrize("components", [1, 3, 5])
+@pytest.mark.parametrize("size", [(64, 32), (16, 24)], ids=str)
+def test_any_number_of_components_and_any_size(name: str, house, components: int, size: tuple[int, int]) -> None:
+    model = house.model_of(house.config_of(name, components=components, size=size))
+    house.trained(model, house.batch_for(model, 8), 2)
+    noise = house.noise_for(model, 3)
+    assert model.generate(Query(3), noise).shape == (1, 3, components, *size)
+    if components > 1:
+        batch = house.batch_for(model, 3)
+        mask = torch.zeros(3, components, dtype=torch.bool)
+        mask[:, 0] = True
+        images = model.generate(Query(3, batch.condition, batch.image, mask), noise)
+        assert torch.equal(images[0, :, 0], batch.image[:, 0])
+
+
+@pytest.mark.parametrize("columns", [[], ["width_px"], ["width_px", "height_px", "d_cons", "d_life", "d_stab"]])
+def test_any_number_of_conditions(name: str, house, columns: list[str]) -> None:
+    listed = f"data.condition_columns=[{', '.join(columns)}]"
+    model = house.model_of(house.config_of(name, listed, "model.cond_dim=null", size=(16, 16)))
+    batch = house.batch_for(model, 8)
+    house.trained(model, batch, 2)
+    assert model.cond_dim == len(columns)
+    assert torch.isfinite(model.generate(Query(8, batch.condition), house.noise_for(model, 8))).all()
