@@ -188,12 +188,14 @@ long condition(const std::vector<int>& sizes, long rows, int threads, double shr
   call.sample = at<T>(sample);
   call.tril = at<T>(tril);
   py::gil_scoped_release free;
+  advise_huge(call.centre, sizeof(T) * std::size_t(rows) * layout.shape.n);
+  advise_huge(call.sample, call.sample ? sizeof(T) * std::size_t(rows) * layout.shape.n : 0);
   return kernels<T>().condition(call);
 }
 
 template <class T>
-void condition_shared(const std::vector<int>& sizes, long rows, int threads, Address prior_mean, Address gain,
-                      Address tril, Address observed, Address noise, Address masks, Address order,
+void condition_shared(const std::vector<int>& sizes, long rows, int threads, Address prior_mean,
+                      Address factor, Address observed, Address noise, Address masks, Address order,
                       const std::vector<long long>& begin, Address centre, Address sample) {
   const Layout layout(sizes);
   const int n = layout.shape.n;
@@ -203,8 +205,7 @@ void condition_shared(const std::vector<int>& sizes, long rows, int threads, Add
   call.masks = long(begin.size()) - 1;
   call.threads = threads;
   call.prior_mean = at<T>(prior_mean);
-  call.gain = at<T>(gain);
-  call.tril = at<T>(tril);
+  call.factor = at<T>(factor);
   call.observed = at<T>(observed);
   call.noise = at<T>(noise);
   call.mask = at<unsigned char>(masks);
@@ -216,7 +217,7 @@ void condition_shared(const std::vector<int>& sizes, long rows, int threads, Add
   call.sample = at<T>(sample);
   py::gil_scoped_release free;
   advise_huge(call.centre, sizeof(T) * std::size_t(rows) * n);
-  advise_huge(call.sample, sizeof(T) * std::size_t(rows) * n);
+  advise_huge(call.sample, call.sample ? sizeof(T) * std::size_t(rows) * n : 0);
   kernels<T>().condition_shared(call);
 }
 

@@ -48,7 +48,7 @@ EPURE_HD void factor_columns(const Team& team, int np, int j, V* rows, V* column
   EPURE_UNROLL
   for (int c = 0; c < NB / 2; ++c) b[c] = rows + (j / 2 + c) * 2 * np;
   if (team.rank() == 0) {
-    EPURE_UNROLL
+    EPURE_ROLL
     for (int p = 0; p < NB / 2; ++p) {
       V acc[2][NB];
       source.template tile<NB>(j + 2 * p, j, acc);
@@ -187,7 +187,7 @@ EPURE_HD void adjoint_columns(const Team& team, int np, int j, const V* columns,
   team.sync();
   if (team.rank() == 0) {
     V own[NB][NB];
-    EPURE_UNROLL
+    EPURE_ROLL
     for (int p = 0; p < NB / 2; ++p) {
       V acc[2][NB];
       EPURE_UNROLL

@@ -9,12 +9,15 @@
 #if defined(__CUDACC__)
 #define EPURE_HD __host__ __device__ __forceinline__
 #define EPURE_UNROLL _Pragma("unroll")
+#define EPURE_ROLL _Pragma("unroll 1")
 #elif defined(_MSC_VER)
 #define EPURE_HD inline
 #define EPURE_UNROLL
+#define EPURE_ROLL
 #else
 #define EPURE_HD inline __attribute__((always_inline))
 #define EPURE_UNROLL _Pragma("GCC unroll 8")
+#define EPURE_ROLL _Pragma("GCC unroll 1")  // twice the code would spill the accumulators
 #endif
 
 // Each instruction set compiles the headers into a namespace of its own, or the linker would mix their code up.

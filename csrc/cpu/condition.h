@@ -41,11 +41,24 @@ inline void permute_packed(const Shape& shape, const Permutation<W>& order, cons
   for (int i = 0; i < shape.n; ++i) {
     V* row = rows + row_at(shape.np, i);
     if (order.uniform) {
-      const int a = order.entry[0][i];
+      const int* entry = order.entry[0];
+      const int a = entry[i], from = shape.start[a];
       const V own = scale[a];
-      for (int j = 0; j < i; ++j) {
-        const int b = order.entry[0][j], high = a > b ? a : b, low = a > b ? b : a;
-        row[2 * j] = low < shape.start[high] ? V(coupling[shape.offset[high] + low] * own * scale[b]) : splat<V>(0);
+      for (int j = 0; j < i;) {  // a run: consecutive entries of one component
+        const int b = entry[j], start = shape.start[b];
+        int stop = j + 1;
+        while (stop < i && shape.start[entry[stop]] == start) ++stop;
+        if (start == from) {
+          for (; j < stop; ++j) row[2 * j] = splat<V>(0);
+        } else if (start < from) {
+          const V* packed = coupling + shape.offset[a] + b - j;
+          const V* other = scale + b - j;
+          for (; j < stop; ++j) row[2 * j] = packed[j] * own * other[j];
+        } else {  // column a of the other component's strip, whose rows are `start` long
+          const V* packed = coupling + shape.offset[b] + a;
+          const V* other = scale + b - j;
+          for (; j < stop; ++j, packed += start) row[2 * j] = *packed * own * other[j];
+        }
       }
       row[2 * i] = variance[a];
       continue;
@@ -84,13 +97,6 @@ inline void permute_full(const Shape& shape, const Permutation<W>& order, const 
   }
 }
 
-// out[l, entry[i]] = in[i] for the valid lanes.
-template <class V, int W>
-inline void scatter(const Group<V>& group, const Permutation<W>& order, const V* in, int n, ScalarOf<V>* out) {
-  for (int l = 0; l < group.valid; ++l)
-    for (int i = 0; i < n; ++i) out[group.row[l] * n + order.entry[l][i]] = lane(in[i], l);
-}
-
 template <class V>
 long condition(const ConditionCall<ScalarOf<V>>& call) {
   using T = ScalarOf<V>;
@@ -127,6 +133,16 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
       }
       for (int i = 0; i < np; ++i) {
         known[i] = noise[i] = drive[i] = shift[i] = spread[i] = splat<V>(0);
+        if (order.uniform && i < n) {
+          const int at = order.entry[0][i];
+          if (i < order.observed[0]) {
+            known[i] = splat<V>(1);
+            drive[i] = value[at] - mean[at];
+          } else if (call.noise) {
+            noise[i] = drawn[at];
+          }
+          continue;
+        }
         for (int l = 0; l < W && i < n; ++l) {
           const int at = order.entry[l][i];
           if (i < order.observed[l]) {
@@ -143,17 +159,18 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
       Stored<V> source{rows, np};
       Conditioner<V> sink{known, noise, drive, shift, spread};
       factor(Solo{}, np, rows, static_cast<V*>(nullptr), corner, bad, source, sink);
-      for (int i = 0; i < n; ++i) {
+      for (int i = 0; i < n; ++i) {  // back in the entries' own order
         for (int l = 0; l < W; ++l) {
           const int at = order.entry[l][i];
           const bool seen = i < order.observed[l];
-          set_lane(centre[i], l, seen ? lane(value[at], l) : lane(mean[at], l) + lane(shift[i], l));
+          const T middle = seen ? lane(value[at], l) : T(lane(mean[at], l) + lane(shift[i], l));
+          set_lane(centre[at], l, middle);
+          set_lane(drawn[at], l, T(middle + lane(spread[i], l)));
         }
-        spread[i] += centre[i];
-        bad = not_finite(spread[i], bad);
       }
-      scatter<V, W>(group, order, centre, n, call.centre);
-      if (call.sample) scatter<V, W>(group, order, spread, n, call.sample);
+      for (int i = 0; i < n; ++i) bad = not_finite(drawn[i], bad);
+      group.store(centre, n, call.centre, n);
+      if (call.sample) group.store(drawn, n, call.sample, n);
       first = group.earliest(bad, first);
       for (int l = 0; call.tril && l < group.valid; ++l) {
         T* out = call.tril + group.row[l] * long(n) * n;

@@ -52,19 +52,19 @@ struct ConditionCall {
   T* tril;                  // (B, N, N), zeroed; may be null
 };
 
-// Affine conditionals: rows grouped by mask, all under one prior.
+// Exact conditioning under one prior: rows grouped by mask, a factor per mask.
 template <class T>
 struct SharedCall {
   int n;
   long rows, masks;
   int threads;
-  const T *prior_mean, *gain, *tril;  // (N,), (M, N, N), (M, N, N)
-  const T *observed, *noise;          // (B, N); noise may be null
-  const unsigned char* mask;          // (M, C)
-  const int* component;               // (N,)
+  const T *prior_mean, *factor;  // (N,), (M, N, N): Cholesky factors of the covariance with the observed entries first
+  const T *observed, *noise;     // (B, N); noise may be null
+  const unsigned char* mask;     // (M, C)
+  const int* component;          // (N,)
   int components;
-  const long long* order;             // (B,) rows sorted by mask
-  const long long* begin;             // (M + 1,) where a mask's rows begin in it
+  const long long* order;        // (B,) rows sorted by mask
+  const long long* begin;        // (M + 1,) where a mask's rows begin in it
   T *centre, *sample;
 };
 

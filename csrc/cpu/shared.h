@@ -1,4 +1,4 @@
-// Affine conditionals under a shared prior: mean = m + gain (x - m), sample = mean + tril noise, rows grouped by mask.
+// Exact conditioning under a shared prior: rows grouped by mask, one factor per mask, two vectors of rows at a time.
 #pragma once
 
 #include "group.h"
@@ -6,110 +6,127 @@
 namespace epure {
 namespace EPURE_ISA {
 
-// The table of one mask without its zeros: `gain` (missing, observed) and `tril` (missing, missing), row-major.
-template <class T>
-struct Compact {
-  int *seen, *lost;
-  int seen_count = 0, lost_count = 0;
-  T *gain, *tril;
-
-  void read(const SharedCall<T>& call, long mask) {
-    const int n = call.n;
-    const unsigned char* observed = call.mask + mask * call.components;
-    seen_count = lost_count = 0;
-    for (int i = 0; i < n; ++i) (observed[call.component[i]] ? seen[seen_count++] : lost[lost_count++]) = i;
-    const long base = mask * n * n;
-    for (int i = 0; i < lost_count; ++i) {
-      for (int j = 0; j < seen_count; ++j) gain[i * seen_count + j] = call.gain[base + long(lost[i]) * n + seen[j]];
-      for (int j = 0; j < lost_count; ++j) tril[i * lost_count + j] = call.tril[base + long(lost[i]) * n + lost[j]];
-    }
-  }
-};
-
-// acc_i .. acc_{i+R-1} of two vectors of rows: += matrix x, each matrix entry used twice.
+// acc_r += sum over j in [from, to) of factor_{i+r, j} drive_j, for two vectors of rows: each factor entry serves twice.
 template <int R, class V>
-EPURE_HD void affine_rows(const ScalarOf<V>* matrix, int stride, const V* x, int count, V (&acc)[R][2]) {
-  for (int j = 0; j < count; ++j) {
-    const V a = x[2 * j], b = x[2 * j + 1];
+EPURE_HD void add_products(const ScalarOf<V>* factor, int n, const V* drive, int from, int to, V (&acc)[R][2]) {
+  for (int j = from; j < to; ++j) {
+    const V a = drive[2 * j], b = drive[2 * j + 1];
     EPURE_UNROLL
     for (int r = 0; r < R; ++r) {
-      acc[r][0] += a * matrix[r * stride + j];
-      acc[r][1] += b * matrix[r * stride + j];
+      acc[r][0] += a * factor[r * n + j];
+      acc[r][1] += b * factor[r * n + j];
     }
   }
 }
 
+// w_i = (d_i - sum_{j<i} L_ij w_j) / L_ii in place for the observed entries i .. i + R - 1.
 template <int R, class V>
-EPURE_HD void affine_block(const Compact<ScalarOf<V>>& table, int i, const V* given, const V* noise, V* mean, V* drawn) {
+EPURE_HD void solve_block(const ScalarOf<V>* factor, int n, int i, V* drive) {
+  const ScalarOf<V>* rows = factor + long(i) * n;
+  V acc[R][2] = {};
+  add_products<R, V>(rows, n, drive, 0, i, acc);
+  EPURE_UNROLL
+  for (int r = 0; r < R; ++r) {
+    EPURE_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      V x = drive[2 * (i + r) + h] - acc[r][h];
+      EPURE_UNROLL
+      for (int c = 0; c < r; ++c) x -= drive[2 * (i + c) + h] * rows[r * n + i + c];
+      drive[2 * (i + r) + h] = x / splat<V>(rows[r * n + i + r]);
+    }
+  }
+}
+
+// Conditional mean and sample of the missing entries i .. i + R - 1, `known` of all entries being observed.
+template <int R, class V>
+EPURE_HD void move_block(const ScalarOf<V>* factor, int n, int known, int i, const int* entry, const V* drive,
+                         const ScalarOf<V>* prior_mean, bool draw, V* centre, V* sample) {
   V acc[R][2];
   EPURE_UNROLL
-  for (int r = 0; r < R; ++r)
-    for (int h = 0; h < 2; ++h) acc[r][h] = mean[2 * table.lost[i + r] + h];
-  affine_rows<R, V>(table.gain + i * table.seen_count, table.seen_count, given, table.seen_count, acc);
+  for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = splat<V>(prior_mean[entry[i + r]]);
+  add_products<R, V>(factor + long(i) * n, n, drive, 0, known, acc);
   EPURE_UNROLL
-  for (int r = 0; r < R; ++r)
-    for (int h = 0; h < 2; ++h) mean[2 * table.lost[i + r] + h] = acc[r][h];
-  if (!noise) return;
-  affine_rows<R, V>(table.tril + i * table.lost_count, table.lost_count, noise, i + R, acc);
+  for (int r = 0; r < R; ++r) {
+    centre[entry[i + r]] = acc[r][0];
+    centre[n + entry[i + r]] = acc[r][1];
+  }
+  if (!draw) return;
+  add_products<R, V>(factor + long(i) * n, n, drive, known, i + R, acc);  // zeros above the diagonal
   EPURE_UNROLL
-  for (int r = 0; r < R; ++r)
-    for (int h = 0; h < 2; ++h) drawn[2 * table.lost[i + r] + h] = acc[r][h];
+  for (int r = 0; r < R; ++r) {
+    sample[entry[i + r]] = acc[r][0];
+    sample[n + entry[i + r]] = acc[r][1];
+  }
+}
+
+// Asks for the rows of a later item: sorted by mask they lie anywhere, out of the hardware prefetcher's reach.
+template <class T>
+inline void prefetch_rows(const SharedCall<T>& call, long from, long to) {
+#if defined(__GNUC__)
+  const long line = 64 / long(sizeof(T)), n = call.n;
+  for (long b = from; b < to && b < call.rows; ++b)
+    for (long i = 0; i < n; i += line) {
+      __builtin_prefetch(call.observed + call.order[b] * n + i);
+      if (call.noise) __builtin_prefetch(call.noise + call.order[b] * n + i);
+    }
+#else
+  (void)call, (void)from, (void)to;
+#endif
 }
 
 template <class V>
 long condition_shared(const SharedCall<ScalarOf<V>>& call) {
-  using T = ScalarOf<V>;
   constexpr int W = Traits<V>::width;
   const int n = call.n;
-  // work items: two vectors of rows with one mask; the masks of the items are found by walking `begin`
-  const long per = 2 * W;
+  const long per = 2 * W;  // rows of a work item, all of one mask
   long items = 0;
   for (long m = 0; m < call.masks; ++m) items += (call.begin[m + 1] - call.begin[m] + per - 1) / per;
   Counter counter;
   on_threads(call.threads, items, [&](int) {
-    Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * 11 * std::size_t(n) + sizeof(T) * 2 * std::size_t(n) * n +
-                                           sizeof(int) * 2 * std::size_t(n)))};
-    V *line = arena.take(n), *given = arena.take(2 * n), *noise = arena.take(2 * n), *mean = arena.take(2 * n);
-    V *drawn = arena.take(2 * n), *value = arena.take(2 * n);
-    Compact<T> table;
-    table.gain = reinterpret_cast<T*>(arena.start + arena.used);
-    table.tril = table.gain + long(n) * n;
-    table.seen = reinterpret_cast<int*>(table.tril + long(n) * n);
-    table.lost = table.seen + n;
+    Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * 10 * std::size_t(n) + sizeof(int) * std::size_t(n)))};
+    V *value = arena.take(2 * n), *noise = arena.take(2 * n), *drive = arena.take(2 * n);
+    V *centre = arena.take(2 * n), *sample = arena.take(2 * n);
+    int* entry = reinterpret_cast<int*>(arena.start + arena.used);
+    int known = 0;
     long mask = -1, past = 0;  // items before the end of `mask`
     for (long item; (item = take(counter)) < items;) {
-      const long before = mask;
-      while (item >= past) {
+      for (; item >= past; past += (call.begin[mask + 1] - call.begin[mask] + per - 1) / per) {
         ++mask;
-        past += (call.begin[mask + 1] - call.begin[mask] + per - 1) / per;
+        known = 0;
       }
-      if (mask != before) table.read(call, mask);
+      if (!known) {
+        const unsigned char* seen = call.mask + mask * call.components;
+        for (int i = 0; i < n; ++i)
+          if (seen[call.component[i]]) entry[known++] = i;
+        for (int i = 0, at = known; i < n; ++i)
+          if (!seen[call.component[i]]) entry[at++] = i;
+      }
       const long pieces = (call.begin[mask + 1] - call.begin[mask] + per - 1) / per;
       const long from = call.begin[mask] + (item - (past - pieces)) * per, to = call.begin[mask + 1];
       const Group<V> low(from, to, call.order), high(from + W < to ? from + W : from, to, call.order);
       const Group<V>* halves[2] = {&low, &high};
+      prefetch_rows(call, from + call.threads * per, from + (call.threads + 1) * per);
       for (int h = 0; h < 2; ++h) {
-        halves[h]->load(call.observed, n, n, line);
-        for (int i = 0; i < n; ++i) value[2 * i + h] = line[i];
-        if (call.noise) halves[h]->load(call.noise, n, n, line);
-        for (int i = 0; call.noise && i < table.lost_count; ++i) noise[2 * i + h] = line[table.lost[i]];
-        for (int i = 0; i < table.seen_count; ++i) {
-          const int at = table.seen[i];
-          mean[2 * at + h] = drawn[2 * at + h] = value[2 * at + h];
-          given[2 * i + h] = value[2 * at + h] - splat<V>(call.prior_mean[at]);
+        halves[h]->load(call.observed, n, n, value + h * n);
+        if (call.noise) halves[h]->load(call.noise, n, n, noise + h * n);
+        for (int i = 0; i < known; ++i) {
+          const V x = value[h * n + entry[i]];
+          centre[h * n + entry[i]] = sample[h * n + entry[i]] = x;
+          drive[2 * i + h] = x - splat<V>(call.prior_mean[entry[i]]);
         }
-        for (int i = 0; i < table.lost_count; ++i) mean[2 * table.lost[i] + h] = splat<V>(call.prior_mean[table.lost[i]]);
+        for (int i = known; call.noise && i < n; ++i) drive[2 * i + h] = noise[h * n + entry[i]];
       }
+      const ScalarOf<V>* factor = call.factor + mask * n * n;
       int i = 0;
-      const V* drive = call.noise ? noise : nullptr;
-      for (; i + 4 <= table.lost_count; i += 4) affine_block<4, V>(table, i, given, drive, mean, drawn);
-      for (; i < table.lost_count; ++i) affine_block<1, V>(table, i, given, drive, mean, drawn);
+      for (; i + 4 <= known; i += 4) solve_block<4, V>(factor, n, i, drive);
+      for (; i < known; ++i) solve_block<1, V>(factor, n, i, drive);
+      const bool draw = call.noise != nullptr;
+      for (; i + 4 <= n; i += 4)
+        move_block<4, V>(factor, n, known, i, entry, drive, call.prior_mean, draw, centre, sample);
+      for (; i < n; ++i) move_block<1, V>(factor, n, known, i, entry, drive, call.prior_mean, draw, centre, sample);
       for (int h = 0; h < 2; ++h) {
-        for (int j = 0; j < n; ++j) line[j] = mean[2 * j + h];
-        halves[h]->store(line, n, call.centre, n);
-        if (!call.noise) continue;
-        for (int j = 0; j < n; ++j) line[j] = drawn[2 * j + h];
-        halves[h]->store(line, n, call.sample, n);
+        halves[h]->store(centre + h * n, n, call.centre, n);
+        if (draw) halves[h]->store(sample + h * n, n, call.sample, n);
       }
     }
     return -1L;

@@ -127,16 +127,15 @@ def condition_coupled(
 
 def condition_shared(
     prior_mean: Tensor,
-    gain: Tensor,
-    tril: Tensor,
+    factor: Tensor,
     observed: Tensor,
     groups: MaskGroups,
     sizes: tuple[int, ...],
     noise: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
     """See `reference.condition_shared`. No backward."""
-    prior_mean, gain, tril, observed, noise = _plain(prior_mean, gain, tril, observed, noise)
-    return calls.condition_shared(prior_mean, gain, tril, observed, groups, sizes, noise)
+    prior_mean, factor, observed, noise = _plain(prior_mean, factor, observed, noise)
+    return calls.condition_shared(prior_mean, factor, observed, groups, sizes, noise)
 
 
 def _plain(*tensors: Tensor | None) -> list[Tensor | None]:

@@ -211,8 +211,7 @@ def condition(
 
 def condition_shared(
     prior_mean: Tensor,
-    gain: Tensor,
-    tril: Tensor,
+    factor: Tensor,
     observed: Tensor,
     groups: MaskGroups,
     sizes: tuple[int, ...],
@@ -226,8 +225,7 @@ def condition_shared(
         len(observed),
         torch.get_num_threads(),
         prior_mean.data_ptr(),
-        gain.data_ptr(),
-        tril.data_ptr(),
+        factor.data_ptr(),
         observed.data_ptr(),
         0 if noise is None else noise.data_ptr(),
         groups.distinct.data_ptr(),

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from epurecli.errors import NotPositiveDefinite
-from epurecli.gmrf import backend, checks, reference
+from epurecli.gmrf import backend, checks
 from epurecli.gmrf.covariance import cholesky, coupling_size
 from epurecli.gmrf.gaussian import CoupledGaussian, GaussianPrior, check_prior
-from epurecli.gmrf.masks import MaskGroups, spread_mask
+from epurecli.gmrf.masks import permute, spread_mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,11 @@ def condition_gaussian(
     checks.check_proper(groups)
     if isinstance(belief, GaussianPrior):
         check_prior(belief, observed)
-        gain, tril = conditional_table(belief, groups.distinct, sizes)
-        mean, sample = body.condition_shared(belief.mean, gain, tril, observed, groups, sizes, noise)
-        result = Conditional(mean, sample, tril[groups.index()] if with_scale_tril else None)
+        factor, order = _factors(belief, groups.distinct, sizes)
+        factor = factor.to(observed.dtype)
+        mean, sample = body.condition_shared(belief.mean, factor, observed, groups, sizes, noise)
+        tril = _missing_part(factor, order, groups.distinct, sizes)[groups.index()] if with_scale_tril else None
+        result = Conditional(mean, sample, tril)
     else:
         names = ("mean", "variance", "coupling") if isinstance(belief, CoupledGaussian) else ("mean", "covariance")
         size = sum(sizes)
@@ -122,23 +124,29 @@ def conditional_table(prior: GaussianPrior, masks: Tensor, sizes: Sequence[int])
         NotPositiveDefinite: the prior's covariance has no factor.
     """
     sizes = checks.check_sizes(sizes)
-    seen = spread_mask(masks, sizes)  # (M, N)
-    covariance = prior.scale_tril.double() @ prior.scale_tril.double().mT
-    count, size = seen.shape
-    cholesky(covariance)  # the policy's error, before M copies of it
-    zeros = covariance.new_zeros(count, size)
-    groups = MaskGroups(masks, torch.arange(count, device=masks.device), list(range(count + 1)))
-    covariances = covariance.expand(count, -1, -1)
-    _, _, tril, bad = reference.condition(zeros, covariances, zeros, masks, groups, sizes, None, True)
-    if bad >= 0:
-        raise NotPositiveDefinite(f"the prior's covariance has no factor under mask {masks[bad].tolist()}")
-    eye = torch.eye(size, dtype=torch.float64, device=seen.device)
-    both = seen.unsqueeze(1) & seen.unsqueeze(2)
-    within = torch.where(both, covariance, eye)  # S_oo, and ones where missing
-    across = torch.where(seen.unsqueeze(1) & ~seen.unsqueeze(2), covariance, 0.0)  # S_mo
-    gain = torch.cholesky_solve(across.mT, cholesky(within)).mT
+    factor, order = _factors(prior, masks, sizes)
+    observed = spread_mask(masks, sizes).gather(1, order)  # in the factor's order
+    eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+    inverse = torch.linalg.solve_triangular(torch.where(observed.unsqueeze(1), factor, eye), eye, upper=False)
+    gain = torch.where(observed.unsqueeze(2) | ~observed.unsqueeze(1), 0, factor) @ inverse  # L_mo L_oo^-1
+    gain = torch.where(observed.unsqueeze(1), gain, 0)
     dtype = prior.mean.dtype
-    return gain.to(dtype), tril.to(dtype)
+    return permute(gain, order.argsort(1)).to(dtype), _missing_part(factor, order, masks, sizes).to(dtype)
+
+
+def _factors(prior: GaussianPrior, masks: Tensor, sizes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Cholesky factors (M, N, N) in float64 of the prior's covariance with each mask's observed entries first, and the
+    order of the entries (M, N)."""
+    covariance = prior.scale_tril.double() @ prior.scale_tril.double().mT
+    order = torch.argsort(~spread_mask(masks, sizes), dim=1, stable=True)
+    permuted = covariance[order.unsqueeze(2), order.unsqueeze(1)]
+    return cholesky(permuted), order
+
+
+def _missing_part(factor: Tensor, order: Tensor, masks: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """The conditional's scale_tril (M, N, N) in the entries' own order, zero in observed rows and columns."""
+    observed = spread_mask(masks, sizes).gather(1, order)
+    return permute(torch.where(observed.unsqueeze(1) | observed.unsqueeze(2), 0, factor), order.argsort(1))
 
 
 def combine_evidence(

@@ -1,4 +1,4 @@
-"""Component masks: spread over latent entries, and rows grouped by equal masks."""
+"""Component masks: spread over latent entries, rows grouped by equal masks, matrices reordered by them."""
 
 from __future__ import annotations
 
@@ -46,3 +46,10 @@ def group_rows(mask: Tensor) -> MaskGroups:
     present = counts.nonzero().squeeze(1)  # (M,)
     distinct = ((present.unsqueeze(1) >> bits) & 1).bool()
     return MaskGroups(distinct, torch.argsort(codes, stable=True), [0, *counts[present].cumsum(0).tolist()])
+
+
+def permute(matrix: Tensor, order: Tensor) -> Tensor:
+    """matrix[b, order[b], :][:, order[b]] for every b. matrix: (B, N, N), order: (B, N)."""
+    size = order.shape[1]
+    matrix = matrix.gather(1, order.unsqueeze(2).expand(-1, -1, size))
+    return matrix.gather(2, order.unsqueeze(1).expand(-1, size, -1))

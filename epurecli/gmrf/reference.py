@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from epurecli.gmrf.masks import MaskGroups, group_rows, spread_mask
+from epurecli.gmrf.masks import MaskGroups, group_rows, permute, spread_mask
 
 __all__ = ["group_rows"]  # part of a body, though it lives beside the masks
 
@@ -113,7 +113,7 @@ def condition(
     seen = spread_mask(mask, sizes)
     order = torch.argsort(~seen, dim=1, stable=True)  # (B, N)
     back = torch.argsort(order, dim=1)
-    there, first = seen.gather(1, order), _permute(matrix, order)
+    there, first = seen.gather(1, order), permute(matrix, order)
     factor, failed = torch.linalg.cholesky_ex(first)
     given = torch.where(seen, observed - mean, 0).gather(1, order)
     white = torch.linalg.solve_triangular(factor, given.unsqueeze(2), upper=False)
@@ -123,7 +123,7 @@ def condition(
     sample = None
     if noise is not None:
         sample = centre + (tril @ noise.gather(1, order).unsqueeze(2)).squeeze(2).gather(1, back)
-    return centre, sample, _permute(tril, back) if with_tril else None, first_row(failed != 0)
+    return centre, sample, permute(tril, back) if with_tril else None, first_row(failed != 0)
 
 
 def condition_coupled(
@@ -143,26 +143,18 @@ def condition_coupled(
     return condition(mean, matrix, observed, mask, groups, sizes, noise, with_tril)
 
 
-def _permute(matrix: Tensor, order: Tensor) -> Tensor:
-    """matrix[b, order[b], :][:, order[b]] for every b."""
-    size = order.shape[1]
-    matrix = matrix.gather(1, order.unsqueeze(2).expand(-1, -1, size))
-    return matrix.gather(2, order.unsqueeze(1).expand(-1, size, -1))
-
-
 def condition_shared(
     prior_mean: Tensor,
-    gain: Tensor,
-    tril: Tensor,
+    factor: Tensor,
     observed: Tensor,
     groups: MaskGroups,
     sizes: tuple[int, ...],
     noise: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Affine conditionals under a shared prior, one matrix product per distinct mask.
+    """Condition under a shared prior, two solves and products per distinct mask.
 
     Args:
-        gain, tril: (M, N, N) one per distinct mask.
+        factor: (M, N, N) one per distinct mask: Cholesky factor of the covariance with the observed entries first.
 
     Returns:
         mean (B, N), sample (B, N) or None
@@ -171,12 +163,15 @@ def condition_shared(
     seen = spread_mask(groups.distinct, sizes)  # (M, N)
     back = torch.argsort(groups.order)
     means, samples = [observed[:0]], [observed[:0]]
-    noises = groups.order.split(counts) if noise is not None else [None] * len(counts)
-    for m, (rows, drawn) in enumerate(zip(groups.order.split(counts), noises, strict=True)):
-        given = torch.where(seen[m], observed[rows], prior_mean)
-        means.append(given + torch.where(seen[m], given - prior_mean, 0) @ gain[m].mT)
-        if drawn is not None:
-            samples.append(means[-1] + noise[drawn] @ tril[m].mT)
+    for there, low, rows in zip(seen, factor, groups.order.split(counts) if counts else (), strict=True):
+        o, m = there.nonzero().squeeze(1), (~there).nonzero().squeeze(1)
+        given = observed[rows]
+        white = torch.linalg.solve_triangular(low[: len(o), : len(o)], (given[:, o] - prior_mean[o]).mT, upper=False)
+        centre = prior_mean[m] + (low[len(o) :, : len(o)] @ white).mT
+        means.append(given.index_copy(1, m, centre))
+        if noise is not None:
+            drawn = centre + noise[rows][:, m] @ low[len(o) :, len(o) :].mT
+            samples.append(given.index_copy(1, m, drawn))
     mean = torch.cat(means)[back]
     return mean, None if noise is None else torch.cat(samples)[back]
 
