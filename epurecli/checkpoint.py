@@ -240,9 +240,18 @@ class TrainedModel:
     metric: float
 
 
-def save_weights(path: Path, model: GenerativeModel, *, stage: str, epoch: int, metric: float) -> str:
+def save_weights(
+    path: Path,
+    model: GenerativeModel,
+    weights: Mapping[str, Tensor] | None = None,
+    *,
+    stage: str,
+    epoch: int,
+    metric: float,
+) -> str:
+    """A checkpoint of the model's weights, or of `weights` that were taken from it earlier; returns the digest."""
     facts = {"model": model.config.model.type, "stage": stage, "epoch": str(epoch), "metric": repr(metric)}
-    return save_tensors(path, model.state_dict(), facts)
+    return save_tensors(path, model.state_dict() if weights is None else weights, facts)
 
 
 def load_weights(model: GenerativeModel, path: Path) -> dict[str, str]:

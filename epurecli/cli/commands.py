@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from epurecli.cli import count_params, data, doctor, export, models, sample, train
+from epurecli.cli import count_params, data, doctor, evaluate, export, models, sample, show, train
 
 
 def register(app: typer.Typer) -> None:
@@ -12,6 +12,9 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train.train)
     app.command("sample")(sample.sample)
     app.command("export")(export.export)
+    app.command("evaluate")(evaluate.evaluate)
+    app.command("compare")(evaluate.compare)
+    app.command("show")(show.show)
     app.command("count-params")(count_params.count_params)
     app.command("models")(models.models)
     app.command("doctor")(doctor.doctor)

@@ -48,13 +48,14 @@ class TrainingProgress:
         self.task: Any = None
 
     def stage(self, name: str, index: int, count: int, settings: StageConfig, steps_per_epoch: int) -> None:
-        limit = f", at most {settings.budget_s:g} s" if settings.budget_s else ""
         which = f"stage {index + 1} of {count}: " if count > 1 else ""
-        console.note(f"{which}{name}, {settings.epochs} epochs of {steps_per_epoch} steps{limit}")
+        length = f"{settings.budget_s:g} s" if settings.budget_s else f"{settings.epochs} epochs"
+        console.note(f"{which}{name}, {length}, {steps_per_epoch} steps an epoch")
         if self.task is not None:
             self.progress.remove_task(self.task)
         self.steps = steps_per_epoch
-        self.task = self.progress.add_task(name, total=settings.epochs * steps_per_epoch, extra="")
+        total = None if settings.budget_s else settings.epochs * steps_per_epoch
+        self.task = self.progress.add_task(name, total=total, extra="")
 
     def step(self, epoch: int, batch: int) -> None:
         self.progress.update(self.task, completed=epoch * self.steps + batch)

@@ -15,6 +15,8 @@ from epurecli.cli import console
 from epurecli.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
+    import torch
+
     from epurecli.config import RunConfig
 
 EPURE_CSV = Path("data/epure/performances.csv")
@@ -25,7 +27,9 @@ def train(
     config: Annotated[str | None, typer.Option(help="A YAML file, or the name of a shipped config.")] = None,
     data: Annotated[Path | None, typer.Option(help="A folder of designs; overrides the config's data section.")] = None,
     set_: Annotated[list[str], typer.Option("--set", help="Override a key: training.lr=3e-4 (repeatable).")] = [],  # noqa: B006
-    budget: Annotated[str | None, typer.Option(help="Time limit of training, such as 180s or 3m.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Train for this long, such as 180s or 3m, whatever the config's epochs.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Overrides training.seed.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, ...")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder for runs (default: the config's paths.output_dir).")] = None,
@@ -72,7 +76,7 @@ def train(
         if facts["model"] != model:
             raise UsageError(f"{resume} is a run of {facts['model']}, not of {model}")
         resolved = load_config(resume / "config.yaml", schema_of)
-    _run(resolved, where, out, resume, init_from, tensorboard)
+    run_training(resolved, where, out, resume, init_from, tensorboard)
 
 
 def resolve(
@@ -105,7 +109,6 @@ def resolve(
     extra = list(overrides)
     seconds = parse_seconds(budget)
     if seconds is not None:
-        # the schedules follow the time, so the number of epochs no longer matters
         extra += [f"training.budget_s={seconds}"]
     if seed is not None:
         extra += [f"training.seed={seed}"]
@@ -115,9 +118,15 @@ def resolve(
     return resolved
 
 
-def _run(
-    resolved: RunConfig, device, out: Path | None, resume: Path | None, init_from: Path | None, tensorboard: bool
-) -> None:
+def run_training(
+    resolved: RunConfig,
+    device: torch.device,
+    out: Path | None = None,
+    resume: Path | None = None,
+    init_from: Path | None = None,
+    tensorboard: bool = False,
+) -> Path:
+    """Train as configured, showing progress; returns the run folder."""
     import torch
 
     from epurecli import checkpoint
@@ -177,6 +186,7 @@ def _run(
     )
     console.say(f"run: {folder}")
     console.note(f"next: epure sample {resolved.model.type}   (curves: {folder / 'curves.png'})")
+    return folder
 
 
 def _check_fits(config: RunConfig, dataset) -> None:

@@ -151,7 +151,8 @@ class StageConfig(Section):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
     eval_every: Annotated[int, Field(ge=1)] = 1  # epochs between evaluations on the test split
     early_stop: Annotated[int, Field(ge=1)] | None = None  # evaluations without progress before stopping
-    budget_s: Annotated[float, Field(gt=0)] | None = None  # wall-clock limit; schedules follow it
+    budget_s: Annotated[float, Field(gt=0)] | None = None  # train for this long instead of for `epochs`; schedules
+    follow the time
 
 
 class RunSettings(Section):

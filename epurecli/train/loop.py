@@ -31,6 +31,7 @@ from epurecli.train.state import Progress, generator, load_progress, restore, sa
 from epurecli.types import Batch, Clock
 
 VALIDATION_BATCH = 256
+SAVE_EVERY_S = 30.0  # saving flushes to disk, which costs more than a short epoch
 CHECK_EVERY = 50  # steps between looks at the running sums for NaN on an accelerator, where a look is a stall
 
 
@@ -95,11 +96,14 @@ class StageLoop:
         decay = stage.settings.ema_decay
         self.average = Average(trained, decay) if decay is not None else None
         self.rng = generator(run.seed, "noise", index, device=run.device)
+        self.best: Snapshot | None = None  # not yet saved
+        self.last: Snapshot | None = None
+        self.saved = time.monotonic()
         self.steps_per_epoch = math.ceil(len(run.dataset.train) / stage.settings.batch_size)
         run.reporter.stage(stage.name, index, count, stage.settings, self.steps_per_epoch)
 
     def run(self, stop_requested) -> None:
-        while self.progress.epoch < self.settings.epochs and not self._spent() and not self._exhausted():
+        while not self._over() and not self._exhausted():
             began, done = time.monotonic(), self.progress.elapsed
             sums, designs = self._epoch(stop_requested, began, done)
             seconds = time.monotonic() - began
@@ -115,14 +119,13 @@ class StageLoop:
                 "lr": self.optimizers[0].param_groups[0]["lr"],
                 **{f"train_{k}": v for k, v in sums.items()},
             }
-            last = self.progress.epoch == self.settings.epochs or self._spent()
             improved = False
-            if self.progress.epoch % self.settings.eval_every == 0 or last:
+            if self.progress.epoch % self.settings.eval_every == 0 or self._over():
                 improved = self._evaluate(row)
-            self.progress.elapsed = done + time.monotonic() - began
             self.progress.rows.append(row)
-            write_metrics(self.run_.folder / "metrics.csv", self.progress.rows)
-            self._save()
+            if self._over() or self._exhausted() or time.monotonic() - self.saved > SAVE_EVERY_S:
+                self._save()
+            self.progress.elapsed = done + time.monotonic() - began
             self.run_.reporter.epoch(row, improved)
 
     # --- one epoch ----------------------------------------------------------------------------------------------------
@@ -149,7 +152,7 @@ class StageLoop:
             if stop_requested():
                 self._save()
                 raise Stopped
-            if self._spent():
+            if self._out_of_time():
                 break
         return {k: v.item() / max(designs, 1) for k, v in sums.items()}, designs
 
@@ -189,15 +192,19 @@ class StageLoop:
         return Clock(self.progress.epoch, self.settings.epochs, self.progress.step)
 
     def _share(self) -> float:
-        epochs = self.progress.step / (self.settings.epochs * self.steps_per_epoch * self._steps_per_batch())
-        budget = self.settings.budget_s
-        return max(epochs, self.progress.elapsed / budget) if budget else epochs
+        """How far the stage is, in [0, 1]: by time where it has a budget, else by steps."""
+        if self.settings.budget_s is not None:
+            return self.progress.elapsed / self.settings.budget_s
+        per_batch = sum(o.repeat for o in self.stage.objectives)
+        return self.progress.step / (self.settings.epochs * self.steps_per_epoch * per_batch)
 
-    def _steps_per_batch(self) -> int:
-        return sum(o.repeat for o in self.stage.objectives)
+    def _over(self) -> bool:
+        if self.settings.budget_s is not None:
+            return self.progress.elapsed >= self.settings.budget_s
+        return self.progress.epoch >= self.settings.epochs
 
-    def _spent(self) -> bool:
-        return self.settings.budget_s is not None and self.progress.elapsed >= self.settings.budget_s
+    def _out_of_time(self) -> bool:
+        return self.settings.budget_s is not None and self._over()
 
     def _exhausted(self) -> bool:
         return self.settings.early_stop is not None and self.progress.stale >= self.settings.early_stop
@@ -210,24 +217,43 @@ class StageLoop:
         with self.average.applied() if self.average else nullcontext():
             terms = validate(run, self.stage, self._clock())
             row.update({f"val_{k}": v for k, v in terms.items()})
-            facts = {"stage": self.stage.name, "epoch": progress.epoch, "metric": terms["total"]}
-            improved = terms["total"] < progress.best
-            if improved:
-                progress.best, progress.best_epoch = terms["total"], progress.epoch
-                progress.stale = progress.since_drop = 0
-                save_weights(run.folder / "best.safetensors", run.model, **facts)
-            else:
-                progress.stale += 1
-                progress.since_drop += 1
-            save_weights(run.folder / "last.safetensors", run.model, **facts)
+            self.last = Snapshot(run.model, self.stage.name, progress.epoch, terms["total"])
+        improved = terms["total"] < progress.best
+        if improved:
+            progress.best, progress.best_epoch = terms["total"], progress.epoch
+            progress.stale = progress.since_drop = 0
+            self.best = self.last
+        else:
+            progress.stale += 1
+            progress.since_drop += 1
         if on_plateau(self.settings) and progress.since_drop > self.settings.patience:
             progress.plateau_scale *= self.settings.factor
             progress.since_drop = 0
         return improved
 
     def _save(self) -> None:
-        path = self.run_.folder / "state.safetensors"
-        save_state(path, self.progress, self.run_.model, self.optimizers, self.average, self.rng)
+        """Weights first, then the state that counts on them: a run killed in between repeats what it had done."""
+        folder = self.run_.folder
+        for name, snapshot in (("best", self.best), ("last", self.last)):
+            if snapshot is not None:
+                snapshot.save(folder / f"{name}.safetensors")
+        self.best = self.last = None
+        write_metrics(folder / "metrics.csv", self.progress.rows)
+        save_state(
+            folder / "state.safetensors", self.progress, self.run_.model, self.optimizers, self.average, self.rng
+        )
+        self.saved = time.monotonic()
+
+
+class Snapshot:
+    """Weights as they were evaluated, held in memory until the next save."""
+
+    def __init__(self, model: GenerativeModel, stage: str, epoch: int, metric: float) -> None:
+        self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        self.model, self.stage, self.epoch, self.metric = model, stage, epoch, metric
+
+    def save(self, path: Path) -> None:
+        save_weights(path, self.model, self.weights, stage=self.stage, epoch=self.epoch, metric=self.metric)
 
 
 def arm(model: nn.Module, objective: Objective) -> None:

@@ -1,0 +1,150 @@
+"""`epure evaluate` and `epure compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from epurecli.cli import console
+from epurecli.errors import UsageError
+
+if TYPE_CHECKING:
+    from epurecli.data.dataset import Dataset
+    from epurecli.evaluate import Report
+
+
+def evaluate(
+    what: Annotated[str, typer.Argument(help="A model (its newest finished run), or a folder of samples.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Real designs to hold against (default: the run's own data).")
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Run folder or .safetensors file of the model.")] = None,
+    num_samples: Annotated[int, typer.Option(min=10, help="Designs to sample in each mode.")] = 500,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder of the report (default: reports/<name>-<n>).")] = None,
+) -> None:
+    """Judge designs: validity, conditioning, inpainting, distribution, novelty, each beside what real designs score."""
+    from epurecli.models.registry import ROOMS
+
+    if what in ROOMS:
+        reports = [_judge(what, checkpoint, data, num_samples, seed, device)]
+    elif Path(what).is_dir():
+        if data is None:
+            raise UsageError("--data is needed to judge a folder of samples", hint="the folder of real designs")
+        from epurecli.cli import judging
+        from epurecli.evaluate import evaluate as judge
+
+        dataset = _open(data)
+        samples = judging.read_samples(Path(what), dataset.components)
+        reports = [judge(samples, judging.reference_of(dataset), model=Path(what).name)]
+    else:
+        raise UsageError(f"{what!r} is neither a model nor a folder of samples", hint=f"models: {', '.join(ROOMS)}")
+    _publish(reports, out or _fresh(Path(what).name))
+
+
+def compare(
+    models: Annotated[list[str], typer.Argument(help="Models to put side by side.")],
+    data: Annotated[Path | None, typer.Option(help="A folder of designs (default: each run's own data).")] = None,
+    train: Annotated[bool, typer.Option("--train", help="Train each model first, once per seed.")] = False,
+    budget: Annotated[str | None, typer.Option(help="Time limit of each training, such as 180s.")] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds of the trainings: 0,1,2.")] = "0",
+    num_samples: Annotated[int, typer.Option(min=10, help="Designs to sample in each mode.")] = 500,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder of the report (default: reports/compare-<n>).")] = None,
+) -> None:
+    """Put models side by side in one report: mean and spread over seeds, each metric beside what real designs score."""
+    from epurecli.models.registry import room_of
+
+    for model in models:
+        room_of(model)
+    numbers = _seeds(seeds)
+    if not train and (budget is not None or numbers != [0]):
+        raise UsageError("--budget and --seeds go with --train")
+    reports = []
+    for model in models:
+        for number in numbers:
+            run = _train(model, data, budget, number, device) if train else None
+            reports.append(_judge(model, run, data, num_samples, number, device))
+    _publish(reports, out or _fresh("compare"))
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [-1]
+    if min(numbers) < 0 or len(set(numbers)) != len(numbers):
+        raise UsageError(f"--seeds {text}: expected different whole numbers, for example 0,1,2")
+    return numbers
+
+
+def _train(model: str, data: Path | None, budget: str | None, seed: int, device: str) -> Path:
+    from epurecli.cli.options import parse_device
+    from epurecli.cli.train import resolve, run_training
+
+    console.note(f"training {model}, seed {seed}")
+    return run_training(resolve(model, None, data, [], budget, seed), parse_device(device))
+
+
+def _open(data: Path, like=None) -> Dataset:
+    from epurecli.cli.options import data_section
+    from epurecli.cli.progress import counting
+    from epurecli.config.schema import DataConfig
+    from epurecli.data.dataset import open_dataset
+
+    section = data_section(data)
+    if like is not None:
+        section["condition_columns"] = like.condition_columns
+    with counting() as report:
+        return open_dataset(DataConfig.model_validate(section), report)
+
+
+def _judge(model: str, run: Path | None, data: Path | None, count: int, seed: int, device: str) -> Report:
+    from epurecli import checkpoint
+    from epurecli.cli import judging
+    from epurecli.cli.options import parse_device
+    from epurecli.data.dataset import open_dataset
+
+    where = parse_device(device)
+    trained = checkpoint.load_model(run or checkpoint.newest_run(Path("outputs") / model, model), expect=model)
+    console.note(f"judging {trained.path}, epoch {trained.epoch}")
+    dataset = open_dataset(trained.config.data) if data is None else _open(data, trained.config.data)
+    return judging.judge_model(trained, dataset, judging.reference_of(dataset), count, seed, where)
+
+
+def _publish(reports: list[Report], folder: Path) -> None:
+    """Write the report files and show the table."""
+    from rich.table import Table
+
+    from epurecli.evaluate import summarise, write_reports
+
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder}: holds something already", hint="choose another --out")
+    paths = write_reports(reports, folder)
+    summary = summarise(reports)
+    table = Table("metric", "unit", *summary.models, "real")
+    group = None
+    for row in summary.rows:
+        if row.group != group:
+            table.add_section()
+            table.add_row(f"[bold]{row.group}[/bold]")
+            group = row.group
+        cells = []
+        for cell in row.cells:
+            text = f"{cell.mean:.4g}" + (f" ± {cell.spread:.2g}" if cell.spread is not None else "")
+            cells.append(f"[green]{text}[/green]" if cell.best and len(row.cells) > 1 else text)
+        table.add_row(row.name, row.unit, *cells, "" if row.floor is None else f"{row.floor:.4g}")
+    console.out.print(table)
+    for note in summary.notes:
+        console.note(note)
+    console.say(f"report: {paths[2]}")
+
+
+def _fresh(name: str) -> Path:
+    n = 0
+    while (Path("reports") / f"{name}-{n}").exists():
+        n += 1
+    return Path("reports") / f"{name}-{n}"

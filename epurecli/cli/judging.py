@@ -1,0 +1,123 @@
+"""Samples every mode of a trained model and has the images judged: where the sampler and the judge meet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from epurecli.checkpoint import TrainedModel
+from epurecli.data.dataset import Dataset
+from epurecli.errors import DataError, NotFound
+from epurecli.evaluate import Designs, Inpainted, Reference, Report, evaluate, fit_reference, requests_beyond
+from epurecli.sample.sampler import Request, draw
+from epurecli.types import Mode
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BEYOND = 0.1  # requests beyond the training range, as a share of all
+
+
+def reference_of(dataset: Dataset, most: int = 5000) -> Reference:
+    """The real designs that samples are held against: the test split, and up to `most` training designs."""
+    train = dataset.train[:: max(1, len(dataset.train) // most)]
+    real = [Designs(dataset.raw_images(rows), dataset.conditions[rows]) for rows in (dataset.test, train)]
+    return fit_reference(real[0], real[1], dataset.components, dataset.scaler.columns, np.random.default_rng(0))
+
+
+def judge_model(
+    trained: TrainedModel, dataset: Dataset, reference: Reference, count: int, seed: int, device: torch.device
+) -> Report:
+    """Unconditional designs as a set, conditional ones at the test designs' conditions (and beyond), and completions.
+
+    Completions hide one component of each test design in turn, drawn ten times.
+    """
+    samples = _images(trained, Request(Mode.UNCONDITIONAL, _Names(count), seed, crisp=_crisp(trained)), device)
+    conditional = inpainted = None
+    if dataset.scaler.columns:
+        rng = np.random.default_rng(seed)
+        beyond = requests_beyond(
+            dataset.conditions[dataset.train], range(dataset.conditions.shape[1]), int(BEYOND * count), rng
+        )
+        asked = np.concatenate([dataset.conditions[rng.choice(dataset.test, count - len(beyond))], beyond])
+        request = Request(Mode.CONDITIONAL, _Names(count), seed, crisp=_crisp(trained), conditions=asked)
+        conditional = Designs(_images(trained, request, device), asked)
+    parts = len(dataset.components)
+    if parts > 1:
+        rows = dataset.test
+        mask = np.ones((len(rows), parts), bool)
+        mask[np.arange(len(rows)), np.arange(len(rows)) % parts] = False
+        inpainted = Inpainted(complete(trained, dataset, rows, mask, seed, device), dataset.raw_images(rows), mask)
+    name = trained.config.model.type
+    return evaluate(
+        samples, reference, conditional=conditional, inpainted=inpainted, model=name, seed=trained.config.training.seed
+    )
+
+
+def complete(
+    trained: TrainedModel,
+    dataset: Dataset,
+    rows: NDArray,
+    mask: NDArray,
+    seed: int,
+    device: torch.device,
+    draws: int = 10,
+) -> NDArray[np.float32]:  # (B, S, C, H, W)
+    """Every draw of the completions of some designs."""
+    names = _Names(len(rows))
+    request = Request(
+        Mode.INPAINTING, names, seed, draws, True, _crisp(trained), None, dataset.images, rows, mask, True
+    )
+    return np.concatenate([d.draws for d in _draw(trained, request, device)])
+
+
+def read_samples(folder: Path, components: tuple[str, ...]) -> NDArray[np.uint8]:  # (N, C, H, W)
+    """What `epure sample` wrote (PNGs or npz). Raises: NotFound, DataError."""
+    from epurecli.data.images import read_grey
+
+    if not folder.is_dir():
+        raise NotFound(f"{folder}: no such folder of samples")
+    shards = sorted(folder.glob("samples_*.npz"))
+    if shards:
+        return np.concatenate([np.load(shard, allow_pickle=False)["images"] for shard in shards])
+    files = [{p.name.removesuffix(f"_{c}.png"): p for p in (folder / c).glob(f"*_{c}.png")} for c in components]
+    names = sorted(set().union(*files))
+    if not names:
+        raise DataError(
+            f"{folder}: holds no samples of {', '.join(components)}", hint="epure sample M --out DIR makes some"
+        )
+    for component, found in zip(components, files, strict=True):
+        lacking = [n for n in names if n not in found]
+        if lacking:
+            raise DataError(f"{folder}: {lacking[0]} has no image of {component}")
+    return np.stack([[read_grey(found[n]) for found in files] for n in names])
+
+
+def _crisp(trained: TrainedModel) -> bool:
+    return trained.config.sampling.crisp
+
+
+def _images(trained: TrainedModel, request: Request, device: torch.device) -> NDArray[np.float32]:
+    return np.concatenate([d.images for d in _draw(trained, request, device)])
+
+
+def _draw(trained: TrainedModel, request: Request, device: torch.device):
+    network = trained.model.to(device)
+    return draw(replace(request), network.generate, network.noise_dim, trained.scaler, device)
+
+
+class _Names:
+    """Names nobody reads."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, part: slice) -> list[str]:
+        return [str(i) for i in range(*part.indices(self.count))]
