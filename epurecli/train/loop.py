@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,11 +48,16 @@ class Run:
     reporter: Reporter = field(default_factory=Silent)
 
 
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
+
+
 class Stopped(Exception):
     """Training was asked to stop and has saved its state."""
 
 
-def train(run: Run, *, resume: bool = False, first_stage: int = 0, stop_requested=lambda: False) -> None:
+def train(run: Run, *, resume: bool = False, first_stage: int = 0, stop_requested: Callable[[], bool] = never) -> None:
     """Train all stages; leaves best.safetensors and last.safetensors in the run folder.
 
     Raises:
@@ -102,10 +107,10 @@ class StageLoop:
         self.steps_per_epoch = math.ceil(len(run.dataset.train) / stage.settings.batch_size)
         run.reporter.stage(stage.name, index, count, stage.settings, self.steps_per_epoch)
 
-    def run(self, stop_requested) -> None:
+    def run(self, stop_requested: Callable[[], bool]) -> None:
         while not self._over() and not self._exhausted():
             began, done = time.monotonic(), self.progress.elapsed
-            sums, designs = self._epoch(stop_requested, began, done)
+            sums, designs = self.train_epoch(stop_requested, began, done)
             seconds = time.monotonic() - began
             self.progress.epoch += 1
             self.progress.batch = 0
@@ -130,8 +135,12 @@ class StageLoop:
 
     # --- one epoch ----------------------------------------------------------------------------------------------------
 
-    def _epoch(self, stop_requested, began: float, done: float) -> tuple[dict[str, float], int]:
+    def train_epoch(
+        self, stop_requested: Callable[[], bool] = never, began: float | None = None, done: float = 0.0
+    ) -> tuple[dict[str, float], int]:
+        """One pass over the training designs (or what is left of it); returns mean terms and how many designs."""
         run, progress = self.run_, self.progress
+        began = time.monotonic() if began is None else began
         order = generator(run.seed, "order", self.index, progress.epoch)
         sums: dict[str, Tensor] = {}
         designs = 0
