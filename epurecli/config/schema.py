@@ -94,6 +94,63 @@ class LatentPriorConfig(Section):
     epochs: Annotated[int, Field(ge=1)] = 30
     batch_size: Annotated[int, Field(ge=1)] = 256
     lr: Annotated[float, Field(gt=0)] = 1e-3
+    budget_s: Annotated[float, Field(gt=0)] | None = None
+
+
+class ModelConfig(Section):
+    """Keys that every model has."""
+
+    type: str
+    image_size: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = (64, 32)  # (height, width)
+    cond_dim: Annotated[int, Field(ge=0)] | None = None  # derived from data.condition_columns; stated = checked
+    cond_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    beta: Annotated[float, Field(ge=0)] = 1.0
+    reconstruction: ReconstructionConfig = ReconstructionConfig()
+    latent_prior: LatentPriorConfig = LatentPriorConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, values: Any) -> Any:
+        """`latent_prior: flow` is short for `latent_prior: {kind: flow}`."""
+        if isinstance(values, dict) and isinstance(values.get("latent_prior"), str):
+            values = {**values, "latent_prior": {"kind": values["latent_prior"]}}
+        return values
+
+    @field_validator("image_size")
+    @classmethod
+    def _whole_eighths(cls, size: tuple[int, int]) -> tuple[int, int]:
+        if size[0] % 8 or size[1] % 8:
+            raise ValueError("height and width must be multiples of 8 (the networks halve them three times)")
+        return size
+
+
+class Masking(StrEnum):
+    """Which components a masked training design keeps."""
+
+    SUBSET = "subset"  # a uniform non-empty proper subset
+    SINGLE = "single"  # exactly one: the plan's
+
+
+class StageConfig(Section):
+    """One stage of training: one set of trained parameters, one optimizer, one schedule."""
+
+    epochs: Annotated[int, Field(ge=1)] = 100
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    lr: Annotated[float, Field(gt=0)] = 2e-4
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    grad_clip: Annotated[float, Field(gt=0)] = 1.0
+    scheduler: Literal["constant", "cosine", "plateau", "ReduceLROnPlateau"] = "constant"
+    patience: Annotated[int, Field(ge=1)] = 10  # evaluations without progress before `plateau` lowers the rate
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    warmup_steps: Annotated[int, Field(ge=0)] = 0  # linear learning-rate warm-up
+    masking: Masking = Masking.SUBSET
+    max_mask_prob: Annotated[float, Field(ge=0, le=1)] = 0.0
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0  # of masking
+    beta_warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
+    eval_every: Annotated[int, Field(ge=1)] = 1  # epochs between evaluations on the test split
+    early_stop: Annotated[int, Field(ge=1)] | None = None  # evaluations without progress before stopping
     # train for this long instead of for `epochs`; the schedules follow the time
     budget_s: Annotated[float, Field(gt=0)] | None = None
 
