@@ -1,8 +1,8 @@
 """THE training loop: stages x epochs x batches x objectives. Models say what to train; nothing here knows one.
 
-Randomness: the data order of an epoch comes from (seed, stage, epoch) alone; masks, dropped conditions and latent
-noise from
-one generator whose state is saved. Losses are gathered as tensors and read once per epoch, so a GPU is not stalled.
+Randomness: the data order of an epoch comes from (seed, stage, epoch) alone, dropout from (seed, stage, step); masks,
+dropped conditions and latent noise from one generator whose state is saved. Losses are gathered as tensors and read
+once per epoch, so a GPU is not stalled.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def train(run: Run, *, resume: bool = False, first_stage: int = 0, stop_requeste
         if saved is not None:
             restore(saved[0], saved[1], model, loop.optimizers, loop.average, loop.rng)
             saved = None
-        loop.run(stop_requested)
+        with torch.random.fork_rng([run.device] if run.device.type == "cuda" else []):
+            loop.run(stop_requested)
         load_weights(model, run.folder / "best.safetensors")
         if index + 1 < len(stages):
             save_weights(
@@ -108,30 +109,41 @@ class StageLoop:
         run.reporter.stage(stage.name, index, count, stage.settings, self.steps_per_epoch)
 
     def run(self, stop_requested: Callable[[], bool]) -> None:
-        while not self._over() and not self._exhausted():
-            began, done = time.monotonic(), self.progress.elapsed
-            sums, designs = self.train_epoch(stop_requested, began, done)
-            seconds = time.monotonic() - began
-            self.progress.epoch += 1
-            self.progress.batch = 0
-            self.progress.elapsed = done + seconds
-            row = {
-                "stage": self.stage.name,
-                "epoch": self.progress.epoch,
-                "step": self.progress.step,
-                "seconds": round(seconds, 3),
-                "designs_per_s": round(designs / seconds, 1),
-                "lr": self.optimizers[0].param_groups[0]["lr"],
-                **{f"train_{k}": v for k, v in sums.items()},
-            }
-            improved = False
-            if self.progress.epoch % self.settings.eval_every == 0 or self._over():
-                improved = self._evaluate(row)
-            self.progress.rows.append(row)
-            if self._over() or self._exhausted() or time.monotonic() - self.saved > SAVE_EVERY_S:
-                self._save()
-            self.progress.elapsed = done + time.monotonic() - began
-            self.run_.reporter.epoch(row, improved)
+        try:
+            ended = (self._over() or self._exhausted()) and not self.progress.batch
+            while not ended:
+                ended = self._epoch(stop_requested)
+        except NumericalError:
+            self._keep()
+            raise
+
+    def _epoch(self, stop_requested: Callable[[], bool]) -> bool:
+        """Train, evaluate where that is due, save; whether the stage has ended."""
+        progress, began, done = self.progress, time.monotonic(), self.progress.elapsed
+        earlier = progress.designs  # of this epoch, before it was stopped
+        sums, designs = self.train_epoch(stop_requested, began, done)
+        seconds = max(time.monotonic() - began, 1e-3)  # some clocks tick every 16 ms
+        progress.epoch += 1
+        progress.batch, progress.designs, progress.sums = 0, 0, {}
+        progress.elapsed = done + seconds
+        row = {
+            "stage": self.stage.name,
+            "epoch": progress.epoch,
+            "step": progress.step,
+            "seconds": round(seconds, 3),
+            "designs_per_s": round((designs - earlier) / seconds, 1),
+            "lr": progress.rate,
+            **{f"train_{k}": v for k, v in sums.items()},
+        }
+        due = progress.epoch % self.settings.eval_every == 0 or self._over()
+        improved = due and self._evaluate(row)
+        progress.rows.append(row)
+        progress.elapsed = done + time.monotonic() - began
+        ended = due and (self._over() or self._exhausted())  # never without having been evaluated
+        if ended or time.monotonic() - self.saved > SAVE_EVERY_S:
+            self._save()
+        self.run_.reporter.epoch(row, improved)
+        return ended
 
     # --- one epoch ----------------------------------------------------------------------------------------------------
 
@@ -142,8 +154,8 @@ class StageLoop:
         run, progress = self.run_, self.progress
         began = time.monotonic() if began is None else began
         order = generator(run.seed, "order", self.index, progress.epoch)
-        sums: dict[str, Tensor] = {}
-        designs = 0
+        sums = {name: torch.tensor(value, device=run.device) for name, value in progress.sums.items()}
+        designs = progress.designs
         multiple = len(self.stage.objectives) > 1
         arm(run.model, self.stage.objectives[0])
         train, size = run.dataset.train, self.settings.batch_size
@@ -159,6 +171,7 @@ class StageLoop:
             progress.batch += 1
             run.reporter.step(progress.epoch, progress.batch)
             if stop_requested():
+                progress.sums, progress.designs = {k: v.item() for k, v in sums.items()}, designs
                 self._save()
                 raise Stopped
             if self._out_of_time():
@@ -169,9 +182,11 @@ class StageLoop:
         self, objective: Objective, optimizer: torch.optim.Optimizer, batch: Batch, sums: dict[str, Tensor]
     ) -> None:
         progress = self.progress
-        rate = learning_rate(self.settings, progress.step, self._share(), progress.plateau_scale)
+        progress.rate = learning_rate(self.settings, progress.step, self._share(), progress.plateau_scale)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = progress.rate
+        # Dropout knows only torch's global generator: seeded by the step, it has no state that would have to be saved.
+        torch.manual_seed(generator(self.run_.seed, "step", self.index, progress.step).initial_seed())
         with autocast(self.run_):
             losses = objective.loss(batch, self._clock(), self.rng)
         optimizer.zero_grad(set_to_none=True)
@@ -242,16 +257,21 @@ class StageLoop:
 
     def _save(self) -> None:
         """Weights first, then the state that counts on them: a run killed in between repeats what it had done."""
+        self._keep()
+        folder = self.run_.folder
+        save_state(
+            folder / "state.safetensors", self.progress, self.run_.model, self.optimizers, self.average, self.rng
+        )
+        self.saved = time.monotonic()
+
+    def _keep(self) -> None:
+        """What evaluations have found so far."""
         folder = self.run_.folder
         for name, snapshot in (("best", self.best), ("last", self.last)):
             if snapshot is not None:
                 snapshot.save(folder / f"{name}.safetensors")
         self.best = self.last = None
         write_metrics(folder / "metrics.csv", self.progress.rows)
-        save_state(
-            folder / "state.safetensors", self.progress, self.run_.model, self.optimizers, self.average, self.rng
-        )
-        self.saved = time.monotonic()
 
 
 class Snapshot:

@@ -26,7 +26,10 @@ class Progress:
     stage: int = 0
     epoch: int = 0  # epochs finished in the stage
     batch: int = 0  # batches finished in the epoch
+    designs: int = 0  # designs seen in the epoch, set when it is stopped
+    sums: dict[str, float] = field(default_factory=dict)  # of its losses, likewise
     step: int = 0  # optimizer steps done in the stage
+    rate: float = 0.0  # learning rate of the last of them
     elapsed: float = 0.0  # seconds spent in the stage
     best: float = float("inf")
     best_epoch: int = 0
@@ -85,11 +88,16 @@ def restore(
     rng.set_state(tensors["rng"])
     for i, optimizer in enumerate(optimizers):
         saved = optimizer.state_dict()
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith(f"optimizer.{i}."):
-                _, _, index, key = name.split(".", 3)
-                moments.setdefault(int(index), {})[key] = tensor
+                _, _, number, key = name.split(".", 3)
+                index = int(number)
+                if tensor.shape == weights[index].shape:
+                    # In the weight's memory layout: fused Adam walks both in memory order, whatever their strides say.
+                    tensor = torch.empty_like(weights[index]).copy_(tensor)
+                moments.setdefault(index, {})[key] = tensor
         optimizer.load_state_dict({**saved, "state": moments})
     if average is not None:
         average.updates = updates
