@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from epurecli.cli import console
+from epurecli.types import MAX_SEED
 
 app = typer.Typer(help="Make, check and describe data sets.", no_args_is_help=True)
 
@@ -18,7 +19,7 @@ SHOWN = 40  # problems in the table; the rest is counted (--json has all)
 def make_toy(
     directory: Annotated[Path, typer.Argument(help="Folder to make; must not hold anything yet.")],
     count: Annotated[int, typer.Option(min=10, help="Designs.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
 ) -> None:
     """Draw parametric toy tyres: five components, PNGs and performances.csv in the plan's format."""
     from epurecli.cli.progress import counting

@@ -29,7 +29,7 @@ def parse_mode(text: str) -> Mode:
 def parse_component(text: str | int, components: Sequence[str]) -> int:
     """A component's number or name. Raises: UsageError, naming the components there are."""
     text = str(text).strip()
-    if text.isdigit() and int(text) < len(components):
+    if text.isdecimal() and int(text) < len(components):
         return int(text)
     if text in components:
         return components.index(text)

@@ -9,6 +9,7 @@ import typer
 
 from epurecli.cli import console
 from epurecli.errors import UsageError
+from epurecli.types import MAX_SEED
 
 if TYPE_CHECKING:
     from epurecli.checkpoint import TrainedModel
@@ -28,7 +29,7 @@ def sample(
         Path | None, typer.Option(help="Run folder or .safetensors file (default: the newest finished run).")
     ] = None,
     which: Annotated[str, typer.Option(help="best or last weights of the run.")] = "best",
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The same seed gives the same files.")] = 0,
     conditions_csv: Annotated[
         Path | None, typer.Option(help="CSV with the condition columns, one design per row.")
     ] = None,

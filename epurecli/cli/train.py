@@ -56,6 +56,7 @@ def train(
             "--seed": seed,
             "--out": out,
             "--init-from": init_from,
+            "--budget": budget,
         }
         clash = [flag for flag, value in given.items() if value not in (None, [])]
         if clash:

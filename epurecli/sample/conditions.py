@@ -47,10 +47,10 @@ def parse_grid(text: str, columns: Sequence[str]) -> NDArray[np.float64]:  # (M,
         if len(numbers) == 1:
             axes[name] = np.array(numbers)
         elif len(numbers) == 3 and numbers[2] > 0 and numbers[1] >= numbers[0]:
-            steps = int(np.floor((numbers[1] - numbers[0]) / numbers[2] + 1e-9)) + 1
-            if steps > MAX_GRID:
-                raise UsageError(f"--grid {part}: {steps} values are more than {MAX_GRID}")
-            axes[name] = numbers[0] + numbers[2] * np.arange(steps)
+            steps = (numbers[1] - numbers[0]) / numbers[2] + 1e-9
+            if steps >= MAX_GRID:
+                raise UsageError(f"--grid {part}: more than {MAX_GRID} values")
+            axes[name] = numbers[0] + numbers[2] * np.arange(int(steps) + 1)
         else:
             raise UsageError(f"--grid {part}: expected start:stop:step with start <= stop and step > 0")
     if not axes:
@@ -89,7 +89,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:  # (M, 
     if len(bad):
         row, column = bad[0]
         found = table[columns[column]].iloc[row]
-        raise DataError(f"{path}, row {row + 2}: {columns[column]} is {found!r}, not a finite number")
+        shown = "empty" if pd.isna(found) else repr(found) if isinstance(found, str) else str(found)
+        raise DataError(f"{path}, row {row + 2}: {columns[column]} is {shown}, not a finite number")
     return values
 
 
