@@ -42,6 +42,8 @@ def check(inpainted: Inpainted) -> tuple[Bits, Bits]:
             f"inpainting: draws {draws.shape}, truth {truth.shape}, mask {inpainted.mask.shape}; "
             "expected (B, S, C, H, W), (B, C, H, W), (B, C)"
         )
+    if inpainted.mask.dtype != np.bool_:
+        raise DataError(f"inpainting: a mask of {inpainted.mask.dtype}, expected bool (True = observed)")
     full = np.flatnonzero(inpainted.mask.all(1))
     if len(full):
         raise DataError(f"inpainting: design {full[0]} has no hidden component ({len(full)} such designs)")

@@ -116,23 +116,24 @@ def evaluate(
     """
     bits = as_bits(samples, "samples")
     check_sets(samples=bits, test=reference.test)
-    count = min(len(bits), len(reference.train))
-    real, raw_real = reference.train[:count], reference.raw_train[:count]
-    metrics = with_floor(_as_a_set(bits, samples, reference), _as_a_set(real, raw_real, reference))
-    nearest = nearest_pixels(bits, reference.train)
-    metrics += with_floor(novelty(bits, nearest), novelty(reference.test, reference.test_nearest))
     counts = {"samples": len(bits), "test": len(reference.test), "train": len(reference.train)}
-    notes = []
-    if count < len(bits):
-        notes.append(f"Floors use all {count} training designs; the set judged has {len(bits)}.")
+    notes, answers = [], ()  # answers first: what does not fit together is then refused at once
     if conditional is not None:
         counts["conditional"] = len(conditional.image)
-        metrics += _conditioning(conditional, reference)
+        answers += _conditioning(conditional, reference)
         if not reference.measures:
             notes.append("No condition column is a size of the drawn design: nothing to measure.")
     if inpainted is not None:
         counts["inpainted"] = len(inpainted.truth)
-        metrics += _inpainting(inpainted, reference)
+        answers += _inpainting(inpainted, reference)
+    count = min(len(bits), len(reference.train))
+    if count < len(bits):
+        notes.append(f"Floors use all {count} training designs; the set judged has {len(bits)}.")
+    real, raw_real = reference.train[:count], reference.raw_train[:count]
+    as_a_set = with_floor(_as_a_set(bits, samples, reference), _as_a_set(real, raw_real, reference))
+    nearest = nearest_pixels(bits, reference.train)
+    new = with_floor(novelty(bits, nearest), novelty(reference.test, reference.test_nearest))
+    metrics = (*as_a_set, *new, *answers)
     return Report(model, seed, counts, metrics, _histograms(bits, nearest, reference), tuple(notes))
 
 

@@ -65,7 +65,7 @@ def test_vendi_counts_different_designs() -> None:
 
 
 def test_diversity_does_not_depend_on_how_many_designs_there_are() -> None:
-    few, many = (diversity(normal(count, 8, 0), 4.0) for count in (500, 2500))
+    few, many = (diversity(normal(count, 8, 0), 4.0) for count in (500, 1500))
     assert few.ci is None
     assert many.ci is not None
     assert many.value == pytest.approx(few.value, rel=0.1)

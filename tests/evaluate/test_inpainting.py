@@ -86,5 +86,7 @@ def test_what_does_not_belong_together_is_refused() -> None:
     truth = bars((4, 6), (4, 6))
     with pytest.raises(DataError, match=r"\(2, 3, 2, 1, 12\).*\(2, 3\)"):
         check(Inpainted(np.repeat(truth[:, None], 3, 1), truth, np.zeros((2, 3), bool)))
+    with pytest.raises(DataError, match="mask of int64"):
+        check(Inpainted(truth[:, None], truth, np.zeros((2, 2), np.int64)))
     with pytest.raises(DataError, match="design 1 has no hidden component"):
         check(Inpainted(truth[:, None], truth, np.array([[True, False], [True, True]])))
