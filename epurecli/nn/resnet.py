@@ -25,12 +25,12 @@ SLOPE = 0.2
 class ResBlock(nn.Module):
     """y = shortcut(x) + conv(act(conv(act(x)))), 3 x 3, keeping the size. Dropout between the convolutions."""
 
-    def __init__(self, inputs: int, outputs: int, dropout: float = 0.0, groups: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, dropout: float = 0.0) -> None:
         super().__init__()
         hidden = min(inputs, outputs)
-        self.conv_0 = nn.Conv2d(inputs, hidden, 3, padding=1, groups=groups)
-        self.conv_1 = nn.Conv2d(hidden, outputs, 3, padding=1, groups=groups)
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False, groups=groups) if inputs != outputs else nn.Identity()
+        self.conv_0 = nn.Conv2d(inputs, hidden, 3, padding=1)
+        self.conv_1 = nn.Conv2d(hidden, outputs, 3, padding=1)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
         self.dropout = nn.Dropout2d(dropout) if dropout else nn.Identity()
         nn.init.zeros_(self.conv_1.weight)
         nn.init.zeros_(self.conv_1.bias)
@@ -60,10 +60,9 @@ def coarse_grid(image_size: tuple[int, int], levels: int, patch_size: int) -> tu
 
 
 class Encoder(nn.Module):
-    """Images (B, G*I, H, W) -> features (B, F), or (B, G, F) for G > 1 independent groups side by side; I = `channels`.
+    """Images (B, I, H, W) -> features (B, F); I = `channels`.
 
-    `sizes` are the filters at each resolution, finest first; the image is halved between them. With `groups` = C, the
-    C component encoders run as one grouped network.
+    `sizes` are the filters at each resolution, finest first; the image is halved between them.
     """
 
     def __init__(
@@ -73,31 +72,28 @@ class Encoder(nn.Module):
         sizes: Sequence[int],
         dropout: float = 0.0,
         patch_size: int = 1,
-        groups: int = 1,
     ) -> None:
         super().__init__()
         grid = coarse_grid(image_size, len(sizes), patch_size)
-        sizes = [w * groups for w in sizes]
-        self.patch_size, self.groups = patch_size, groups
-        self.stem = nn.Conv2d(groups * channels * patch_size**2, sizes[0], 3, padding=1, groups=groups)
+        self.patch_size = patch_size
+        self.stem = nn.Conv2d(channels * patch_size**2, sizes[0], 3, padding=1)
         self.blocks = nn.ModuleList(
-            [ResBlock(sizes[0], sizes[0], dropout, groups)]
-            + [ResBlock(a, b, dropout, groups) for a, b in pairwise(sizes)]
+            [ResBlock(sizes[0], sizes[0], dropout)] + [ResBlock(a, b, dropout) for a, b in pairwise(sizes)]
         )
-        self.features = sizes[-1] // groups * grid[0] * grid[1]
+        self.features = sizes[-1] * grid[0] * grid[1]
 
-    def forward(self, image: Tensor) -> Tensor:  # (B, C, H, W) -> (B, features) or (B, groups, features)
+    def forward(self, image: Tensor) -> Tensor:  # (B, I, H, W) -> (B, features)
         x = F.pixel_unshuffle(image, self.patch_size) if self.patch_size > 1 else image
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         for level, block in enumerate(self.blocks):
             x = F.avg_pool2d(x, 2) if level else x
             x = block(x)
         x = F.leaky_relu(x, SLOPE).contiguous()
-        return x.flatten(1) if self.groups == 1 else x.unflatten(1, (self.groups, -1)).flatten(2)
+        return x.flatten(1)
 
 
 class Decoder(nn.Module):
-    """Features (B, F) or (B, G, F) on the coarsest grid -> maps (B, G*O, H, W), group by group; O = `channels`.
+    """Features (B, F) on the coarsest grid -> maps (B, O, H, W); O = `channels`.
 
     `sizes` are the filters at each resolution, coarsest first.
     """
@@ -108,18 +104,13 @@ class Decoder(nn.Module):
         image_size: tuple[int, int],
         sizes: Sequence[int],
         patch_size: int = 1,
-        groups: int = 1,
     ) -> None:
         super().__init__()
         self.grid = coarse_grid(image_size, len(sizes), patch_size)
-        sizes = [w * groups for w in sizes]
-        self.patch_size, self.groups, self.channels = patch_size, groups, sizes[0]
-        self.blocks = nn.ModuleList(
-            [ResBlock(a, b, groups=groups) for a, b in pairwise(sizes)]
-            + [ResBlock(sizes[-1], sizes[-1], groups=groups)]
-        )
-        self.head = nn.Conv2d(sizes[-1], groups * channels * patch_size**2, 3, padding=1, groups=groups)
-        self.features = sizes[0] // groups * self.grid[0] * self.grid[1]
+        self.patch_size, self.channels = patch_size, sizes[0]
+        self.blocks = nn.ModuleList([ResBlock(a, b) for a, b in pairwise(sizes)] + [ResBlock(sizes[-1], sizes[-1])])
+        self.head = nn.Conv2d(sizes[-1], channels * patch_size**2, 3, padding=1)
+        self.features = sizes[0] * self.grid[0] * self.grid[1]
 
     def forward(self, features: Tensor) -> Tensor:
         x = features.reshape(-1, self.channels, *self.grid).contiguous(memory_format=torch.channels_last)

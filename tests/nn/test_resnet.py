@@ -46,27 +46,6 @@ def test_an_image_that_cannot_be_halved_so_often_is_refused(kind: type[nn.Module
         kind(1, (40, 20), [4, 4, 4], patch_size=2)
 
 
-@pytest.mark.parametrize("patch", [1, 2])
-def test_groups_are_independent_networks(patch: int) -> None:
-    """A grouped trunk computes what separate trunks with the same weights compute."""
-    groups, size = 3, (16, 8)
-    shape = {"image_size": size, "sizes": [4, 8], "patch_size": patch}
-    joint_e, joint_d = shake(Encoder(2, **shape, groups=groups)), shake(Decoder(2, **shape, groups=groups))
-    image = torch.rand(5, groups * 2, *size)
-    features = joint_e(image)
-    assert features.shape == (5, groups, joint_e.features)
-    z = torch.randn(5, groups, joint_d.features)
-    maps = joint_d(z)
-    for g in range(groups):
-        for joint, kind in ((joint_e, Encoder), (joint_d, Decoder)):
-            alone = kind(2, **shape).eval()
-            alone.load_state_dict({k: v.chunk(groups)[g] for k, v in joint.state_dict().items()})
-            if kind is Encoder:
-                torch.testing.assert_close(features[:, g], alone(image[:, 2 * g : 2 * g + 2]))
-            else:
-                torch.testing.assert_close(maps[:, 2 * g : 2 * g + 2], alone(z[:, g]))
-
-
 def test_a_block_starts_as_its_shortcut() -> None:
     x = torch.randn(2, 4, 6, 6)
     assert torch.equal(ResBlock(4, 4)(x), x)

@@ -13,12 +13,9 @@ from epurecli.gmrf import GaussianPrior, assemble_covariance, cholesky, combine_
 from epurecli.models.base import LatentModel, Objective, Stage
 from epurecli.models.gmrf_mvae.belief import CrossModal, complete_rows
 from epurecli.models.gmrf_mvae.config import GMRFConfig, Posterior
-from epurecli.models.gmrf_mvae.networks import ComponentEncoders, OffDiagonalCov, positive
+from epurecli.models.gmrf_mvae.networks import ComponentDecoders, ComponentEncoders, OffDiagonalCov, positive
 from epurecli.models.gmrf_mvae.prior import LatentPrior
 from epurecli.nn.belief import Belief, DenseGaussian
-from epurecli.nn.conditioning import EMBEDDING
-from epurecli.nn.grouped import GroupedLinear
-from epurecli.nn.resnet import Decoder, widths
 from epurecli.types import Batch, Losses
 
 
@@ -40,9 +37,7 @@ class GMRFMVAE(LatentModel):
         self.encoders = ComponentEncoders(count, model, embed=not self.conjugate)
         self.coupling = None if self.conjugate else OffDiagonalCov(self.sizes, model.hidden_dim, model.n_layers)
         self.latent = LatentPrior(self.latent_size, model.off_diag_scale)
-        sizes = widths(model.nf, model.nf_max_d, model.patch_size)
-        self.decoders = Decoder(1, model.image_size, sizes[::-1], model.patch_size, count)
-        self.expand = GroupedLinear(count, model.latent_dim + EMBEDDING, self.decoders.features)
+        self.decoders = ComponentDecoders(count, model)
 
     @property
     def latent_size(self) -> int:
@@ -77,9 +72,7 @@ class GMRFMVAE(LatentModel):
         return gaussian_kl(belief.mean, belief.scale_tril, self.gaussian_prior())
 
     def maps(self, z: Tensor, embedding: Tensor) -> Tensor:
-        parts = z.unflatten(1, (len(self.components), -1))  # (B, C, L)
-        given = embedding.unsqueeze(1).expand(-1, len(self.components), -1)
-        return self.decoders(self.expand(torch.cat([parts, given], dim=2)))
+        return self.decoders(z.unflatten(1, (len(self.components), -1)), embedding)
 
     def elbo(self, batch: Batch, mask: Tensor, present: Tensor, beta: float, rng: torch.Generator) -> Losses:
         """The base's ELBO with posterior, sample and KL in one fused operation."""
@@ -100,7 +93,6 @@ class GMRFMVAE(LatentModel):
             self.encoders,
             self.coupling,
             self.latent,
-            self.expand,
             self.decoders,
             self.conditioning,
             self.likelihood,
