@@ -159,7 +159,7 @@ class BuildNative(build_ext):
 def compile_cuda(nvcc: str, source: Path, temp: Path) -> str:
     """Compile one .cu file for every architecture asked for. -> object file"""
     archs = os.environ.get("EPURE_CUDA_ARCHS", "80 90").split()
-    made = temp / f"{source.stem}.cu.o"
+    made = (temp / f"{source.stem}.cu.o").absolute()
     command = [
         nvcc,
         "-c",
@@ -174,7 +174,7 @@ def compile_cuda(nvcc: str, source: Path, temp: Path) -> str:
     command += [] if MSVC else ["-Xcompiler", "-fPIC", "-Xcompiler", "-fvisibility=hidden"]
     for arch in archs:
         command += ["-gencode", f"arch=compute_{arch},code=sm_{arch}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"nvcc failed on {source}:\n{done.stdout}{done.stderr}")
     return str(made)

@@ -59,26 +59,45 @@ EPURE_HD void move_block(const ScalarOf<V>* factor, int n, int known, int i, con
   }
 }
 
-// Asks for the rows of a later item: sorted by mask they lie anywhere, out of the hardware prefetcher's reach.
+// Asks for the lines of a later item's rows, a few at a time between blocks of arithmetic: sorted by mask the rows lie
+// anywhere, out of the hardware prefetcher's reach, and all lines at once would wait for each other.
 template <class T>
-inline void prefetch_rows(const SharedCall<T>& call, long from, long to) {
+struct Ahead {
+  const SharedCall<T>& call;
+  long row, stop;  // in call.order
+  int column = 0;
+
+  Ahead(const SharedCall<T>& call, long from, long count)
+      : call(call), row(from), stop(from + count < call.rows ? from + count : call.rows) {}
+  void ask(int lines) {
 #if defined(__GNUC__)
-  const long line = 64 / long(sizeof(T)), n = call.n;
-  for (long b = from; b < to && b < call.rows; ++b)
-    for (long i = 0; i < n; i += line) {
-      __builtin_prefetch(call.observed + call.order[b] * n + i);
-      if (call.noise) __builtin_prefetch(call.noise + call.order[b] * n + i);
+    for (; lines > 0 && row < stop; --lines) {
+      const long at = call.order[row] * call.n + column;
+      __builtin_prefetch(call.observed + at);
+      __builtin_prefetch(call.centre + at, 1);
+      if (call.noise) {
+        __builtin_prefetch(call.noise + at);
+        __builtin_prefetch(call.sample + at, 1);
+      }
+      column += 64 / int(sizeof(T));
+      if (column >= call.n) {
+        column = 0;
+        ++row;
+      }
     }
 #else
-  (void)call, (void)from, (void)to;
+    (void)lines;
 #endif
-}
+  }
+};
 
 template <class V>
 long condition_shared(const SharedCall<ScalarOf<V>>& call) {
+  using T = ScalarOf<V>;
   constexpr int W = Traits<V>::width;
   const int n = call.n;
   const long per = 2 * W;  // rows of a work item, all of one mask
+  const int lines = int(per) * 4 * int(sizeof(T)) / 64 + 1;  // to ask for per block of four entries
   long items = 0;
   for (long m = 0; m < call.masks; ++m) items += (call.begin[m + 1] - call.begin[m] + per - 1) / per;
   Counter counter;
@@ -105,7 +124,7 @@ long condition_shared(const SharedCall<ScalarOf<V>>& call) {
       const long from = call.begin[mask] + (item - (past - pieces)) * per, to = call.begin[mask + 1];
       const Group<V> low(from, to, call.order), high(from + W < to ? from + W : from, to, call.order);
       const Group<V>* halves[2] = {&low, &high};
-      prefetch_rows(call, from + call.threads * per, from + (call.threads + 1) * per);
+      Ahead<T> ahead(call, from + call.threads * per, per);
       for (int h = 0; h < 2; ++h) {
         halves[h]->load(call.observed, n, n, value + h * n);
         if (call.noise) halves[h]->load(call.noise, n, n, noise + h * n);
@@ -118,11 +137,16 @@ long condition_shared(const SharedCall<ScalarOf<V>>& call) {
       }
       const ScalarOf<V>* factor = call.factor + mask * n * n;
       int i = 0;
-      for (; i + 4 <= known; i += 4) solve_block<4, V>(factor, n, i, drive);
+      for (; i + 4 <= known; i += 4) {
+        solve_block<4, V>(factor, n, i, drive);
+        ahead.ask(lines);
+      }
       for (; i < known; ++i) solve_block<1, V>(factor, n, i, drive);
       const bool draw = call.noise != nullptr;
-      for (; i + 4 <= n; i += 4)
+      for (; i + 4 <= n; i += 4) {
         move_block<4, V>(factor, n, known, i, entry, drive, call.prior_mean, draw, centre, sample);
+        ahead.ask(lines);
+      }
       for (; i < n; ++i) move_block<1, V>(factor, n, known, i, entry, drive, call.prior_mean, draw, centre, sample);
       for (int h = 0; h < 2; ++h) {
         halves[h]->store(centre + h * n, n, call.centre, n);

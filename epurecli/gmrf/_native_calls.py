@@ -10,11 +10,16 @@ import torch
 from torch import Tensor
 
 from epurecli.gmrf import _epure_native as ext
+from epurecli.gmrf import masks, reference
 from epurecli.gmrf.masks import MaskGroups
 
 DEVICES = ("cpu", "cuda") if ext.cuda else ("cpu",)
 _SUFFIX = {torch.float32: "_f32", torch.float64: "_f64"}
 _F64 = torch.float64
+
+
+if ext.cuda:
+    from epurecli.gmrf import _native_cuda as cuda
 
 
 def _functions(name: str) -> dict[torch.dtype, object]:
@@ -51,6 +56,8 @@ def describe() -> str:
 
 def assemble(variance: Tensor, coupling: Tensor, sizes: tuple[int, ...], shrink: float) -> tuple[Tensor, int]:
     """-> covariance (B, N, N), first bad row or -1"""
+    if variance.is_cuda:
+        return cuda.assemble(variance, coupling, sizes, shrink)
     rows, size = variance.shape
     covariance = variance.new_empty(rows, size, size)
     row = _ASSEMBLE[variance.dtype](
@@ -69,6 +76,8 @@ def assemble_backward(
     variance: Tensor, coupling: Tensor, grad: Tensor, sizes: tuple[int, ...], shrink: float
 ) -> tuple[Tensor, Tensor]:
     """-> gradients of variance (B, N) and coupling (B, K)"""
+    if variance.is_cuda:
+        return cuda.assemble_backward(variance, coupling, grad, sizes, shrink)
     dvariance, dcoupling = torch.empty_like(variance), torch.empty_like(coupling)
     _ASSEMBLE_BACKWARD[variance.dtype](
         sizes,
@@ -84,8 +93,10 @@ def assemble_backward(
     return dvariance, dcoupling
 
 
-def elbo_kept(sizes: tuple[int, ...], rows: int, dtype: torch.dtype) -> tuple[int, int]:
+def elbo_kept(sizes: tuple[int, ...], rows: int, dtype: torch.dtype, device: torch.device) -> tuple[int, int]:
     """Numbers in the buffers `prior` and `factors` that the reverse pass reads; 0: it factorises again."""
+    if device.type == "cuda":
+        return cuda.elbo_kept(sum(sizes), rows)
     return ext.elbo_kept(sizes, rows, dtype == _F64)
 
 
@@ -101,8 +112,10 @@ def elbo(
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
     """-> sample (B, N), kl (B,), prior and factors for the reverse pass (opaque), first bad row or -1"""
+    if mean.is_cuda:
+        return cuda.elbo(mean, variance, coupling, noise, prior_mean, prior_tril, sizes, shrink, keep)
     rows = len(mean)
-    prior_size, factor_size = elbo_kept(sizes, rows, mean.dtype)
+    prior_size, factor_size = elbo_kept(sizes, rows, mean.dtype, mean.device)
     sample = torch.empty_like(mean)
     kl, prior = mean.new_empty(rows), mean.new_empty(prior_size)
     factors = mean.new_empty(factor_size if keep else 0)
@@ -139,6 +152,10 @@ def elbo_backward(
     with_prior: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
     """-> gradients of mean, variance, coupling and, if wanted, of the prior's mean and scale_tril"""
+    if mean.is_cuda:
+        return cuda.elbo_backward(
+            mean, variance, coupling, noise, prior, factors, dsample, dkl, sizes, shrink, with_prior
+        )
     rows, size = mean.shape
     dmean, dvariance, dcoupling = torch.empty_like(mean), torch.empty_like(variance), torch.empty_like(coupling)
     dprior_mean = mean.new_empty(size) if with_prior else None
@@ -167,6 +184,8 @@ def elbo_backward(
 
 def group_rows(mask: Tensor) -> MaskGroups:
     """See `masks.group_rows`."""
+    if mask.is_cuda:
+        return masks.group_rows(mask)
     rows, components = mask.shape
     mask = mask.contiguous()
     order = torch.empty(rows, dtype=torch.int64)
@@ -186,6 +205,8 @@ def condition(
     with_tril: bool,
 ) -> tuple[Tensor, Tensor | None, Tensor | None, int]:
     """Exact conditioning; `matrices` is (variance, coupling) or (covariance,). -> as `reference.condition`"""
+    if observed.is_cuda:
+        return cuda.condition(mean, matrices, shrink, observed, mask, groups, sizes, noise, with_tril)
     rows, size = observed.shape
     centre = torch.empty_like(observed)
     sample = None if noise is None else torch.empty_like(observed)
@@ -218,6 +239,8 @@ def condition_shared(
     noise: Tensor | None,
 ) -> tuple[Tensor, Tensor | None]:
     """-> as `reference.condition_shared`"""
+    if observed.is_cuda:
+        return reference.condition_shared(prior_mean, factor, observed, groups, sizes, noise)
     mean = torch.empty_like(observed)
     sample = None if noise is None else torch.empty_like(observed)
     _CONDITION_SHARED[observed.dtype](

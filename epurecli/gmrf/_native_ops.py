@@ -77,7 +77,7 @@ def _(
     sizes: Sequence[int],
     shrink: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    prior, factors = calls.elbo_kept(tuple(sizes), mean.shape[0], mean.dtype)
+    prior, factors = calls.elbo_kept(tuple(sizes), mean.shape[0], mean.dtype, mean.device)
     rows = mean.shape[0]
     return mean.new_empty(mean.shape), mean.new_empty(rows), mean.new_empty(prior), mean.new_empty(factors)
 
