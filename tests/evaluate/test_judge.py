@@ -83,3 +83,15 @@ def test_what_does_not_fit_together_is_refused(reference: Reference, train: Desi
     narrow = image[:20, :, :, 1:]
     with pytest.raises(DataError, match="inpainting truth"):
         evaluate(image, reference, inpainted=Inpainted(narrow[:, None], narrow, np.zeros((20, 3), bool)))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_an_untrained_models_blank_designs_are_judged_like_any_others(reference: Reference, value: float) -> None:
+    blank = np.full((40, 3, 32, 16), value)
+    truth, mask = reference.test[:20], np.tile([True, False, False], (20, 1))
+    conditional = Designs(blank, reference.test_condition[:40])
+    report = evaluate(blank, reference, conditional=conditional, inpainted=Inpainted(blank[:20, None], truth, mask))
+    assert all(np.isfinite(m.value) for m in report.metrics)
+    assert report["validity", "empty components"].value == 1.0 - value
+    assert report["distribution", "coverage"].value == 0.0
