@@ -8,10 +8,19 @@ from typing import Any
 import torch
 from onnxscript.onnx_opset import opset18 as op
 
+from epurecli.export.triangular import cholesky, cholesky_ex, solve_triangular
+
 
 def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     """The exporter's `custom_translation_table`."""
-    return {torch.ops.aten.softmax.int: softmax, torch.ops.aten._softmax.default: softmax}
+    aten = torch.ops.aten
+    return {
+        aten.softmax.int: softmax,
+        aten._softmax.default: softmax,
+        aten.linalg_cholesky.default: cholesky,
+        aten.linalg_cholesky_ex.default: cholesky_ex,
+        aten.linalg_solve_triangular.default: solve_triangular,
+    }
 
 
 def softmax(x: Any, dim: int, dtype: int | bool = -1) -> Any:
