@@ -62,6 +62,7 @@ def epure_process(run_python: Call) -> Call:
 def epure() -> Call:
     """The `epure` command through its entry point, in this process: `epure(*argv, cwd=...)`. Torch is imported once."""
     from epurecli.cli import main
+    from epurecli.cli.app import app
     from epurecli.cli.console import Settings
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -79,6 +80,8 @@ def epure() -> Call:
                 code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
             finally:
                 Settings.quiet = False
+                app.registered_commands.clear()  # main() registers them; a process calls it once
+                app.registered_groups.clear()
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
         return Result(code, out.getvalue(), err.getvalue())

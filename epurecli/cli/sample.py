@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epurecli.cli import console
-from epurecli.errors import UsageError
+from epurecli.errors import DataError, UsageError
 from epurecli.types import MAX_SEED
 
 if TYPE_CHECKING:
@@ -189,6 +189,9 @@ def _request(
             raise UsageError(
                 f"the data has {', '.join(found.components)}; the model was trained on {', '.join(components)}"
             )
+        if tuple(found.image_size) != tuple(config.model.image_size):
+            sizes = ["x".join(map(str, size)) for size in (found.image_size, config.model.image_size)]
+            raise UsageError(f"the images are {sizes[0]} (height x width); the model was trained on {sizes[1]}")
         return found
 
     if not mode.observes:
@@ -214,6 +217,12 @@ def _request(
         partial = read_observed(folder, components, config.model.image_size, config.data.filename_pattern, hidden)
         names, images, masks, truth = list(partial.prefixes), partial.images, partial.mask, False
         chosen = np.arange(len(names))
+        if not masks.any(1).all():
+            bare = names[int(masks.any(1).argmin())]
+            raise DataError(
+                f"{folder}: of {bare} nothing is given but what is to be drawn",
+                hint="add another of its components, take it out, or hide fewer components",
+            )
     else:
         source = dataset()
         chosen = source.test
