@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from epurecli.models.base import LatentModel
+    from epurecli.nn.belief import Belief
+
+Infer = Callable[[Tensor, Tensor], "Belief"]  # (B, C, H, W), (B, C) -> over (B, N)
 
 BATCH, DRAWS = "batch", "draws"  # the dynamic axes there may be
 
@@ -59,20 +63,24 @@ class SamplerGraph(nn.Module):
 class InpaintGraph(nn.Module):
     """Partial designs, noise and condition -> draws of whole ones, what was observed pasted back."""
 
-    def __init__(self, model: LatentModel) -> None:
+    def __init__(self, model: LatentModel, infer: Infer) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.infer = model, infer
 
     def forward(self, images: Tensor, mask: Tensor, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:
-        z = self.model.infer(images, mask).sample(noise)  # (S, B, N)
+        z = self.infer(images, mask).sample(noise)  # (S, B, N)
         draws = noise.shape[0]  # len() would bake it in
         conditions, presences = (c.expand(draws, -1, -1).flatten(0, 1) for c in (condition, present))
         decoded = self.model.decode(z.flatten(0, 1), conditions, presences).unflatten(0, noise.shape[:2])
         return torch.where(mask[..., None, None], images, decoded)
 
 
-def latent_graphs(model: LatentModel) -> tuple[Graph, ...]:
-    """The graphs of any model with a latent: `decoder`, `sampler`, `inpaint`."""
+def latent_graphs(model: LatentModel, infer: Infer | None = None) -> tuple[Graph, ...]:
+    """The graphs of any model with a latent: `decoder`, `sampler`, `inpaint`.
+
+    Args:
+        infer: the model's `infer` in operations that can be traced, where its own cannot.
+    """
     size = (len(model.components), *model.image_size)
     condition = Port("condition", (BATCH, model.cond_dim), "standardised conditions: (raw - shift) / scale")
     present = Port("present", (BATCH, 1), "1 where the row's condition holds, 0 where it has none")
@@ -86,5 +94,7 @@ def latent_graphs(model: LatentModel) -> tuple[Graph, ...]:
     return (
         Graph("decoder", DecoderGraph(model), (z, condition, present), output),
         Graph("sampler", SamplerGraph(model), (noise, condition, present), output),
-        Graph("inpaint", InpaintGraph(model), (images, mask, draw_noise, condition, present), draws),
+        Graph(
+            "inpaint", InpaintGraph(model, infer or model.infer), (images, mask, draw_noise, condition, present), draws
+        ),
     )

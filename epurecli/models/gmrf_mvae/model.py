@@ -15,6 +15,8 @@ from epurecli.models.gmrf_mvae.belief import CrossModal, complete_rows
 from epurecli.models.gmrf_mvae.config import GMRFConfig, Posterior
 from epurecli.models.gmrf_mvae.networks import ComponentDecoders, ComponentEncoders, OffDiagonalCov, positive
 from epurecli.models.gmrf_mvae.prior import LatentPrior
+from epurecli.models.gmrf_mvae.tables import SubsetTables
+from epurecli.models.graphs import Graph, latent_graphs
 from epurecli.nn.belief import Belief, DenseGaussian
 from epurecli.types import Batch, Losses
 
@@ -67,6 +69,18 @@ class GMRFMVAE(LatentModel):
         if bool(complete_rows(mask).all()):
             return DenseGaussian(mean, cholesky(assemble_covariance(variance, coupling, self.sizes)))
         return CrossModal(self.gaussian_prior(), mean, variance, mask, self.sizes)
+
+    def graphs(self) -> Sequence[Graph]:
+        """An assembled posterior answers subsets from tables; with so many components that those are too big, only
+        `decoder` and `sampler` remain."""
+        if self.conjugate:
+            return latent_graphs(self)
+        count, latent_dim = len(self.components), self.config.model.latent_dim
+        if not SubsetTables.fits(count, latent_dim):
+            return latent_graphs(self)[:2]
+        with torch.no_grad():
+            tables = SubsetTables(self.gaussian_prior(), count, latent_dim)
+        return latent_graphs(self, lambda image, mask: tables(*self.encode(image * mask[..., None, None])[:2], mask))
 
     def kl(self, belief: DenseGaussian) -> Tensor:
         return gaussian_kl(belief.mean, belief.scale_tril, self.gaussian_prior())
