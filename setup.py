@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -109,8 +110,7 @@ class BuildNative(build_ext):
         libraries, folders, options = [], [], list(plan["link"])
         if nvcc:
             libraries = ["cudart_static"] if MSVC else ["cudart_static", "rt", "dl", "pthread"]
-            home = Path(nvcc).resolve().parents[1]
-            folders = [str(p) for p in (home / "lib64", home / "lib", home / "lib" / "x64") if p.is_dir()]
+            folders = cuda_folders(nvcc)
         target.parent.mkdir(parents=True, exist_ok=True)
         self.compiler.link_shared_object(
             objects,
@@ -154,6 +154,15 @@ class BuildNative(build_ext):
             [str(source)], output_dir=str(temp), include_dirs=includes, extra_postargs=flags, depends=[]
         )
         return made
+
+
+def cuda_folders(nvcc: str) -> list[str]:
+    """Where nvcc's own libraries lie. `nvcc` may be a wrapper anywhere, so it is asked rather than its path read."""
+    done = subprocess.run([nvcc, "--dryrun", "-c", "x.cu"], capture_output=True, text=True, check=False)
+    told = re.findall(r'"?-L([^"\s]+)', done.stderr) + re.findall(r"TOP=(.+)", done.stderr)
+    places = [Path(text.strip()) for text in told]
+    tops = [place / part for place in places for part in ("", "lib64", "lib", "lib/x64")]
+    return [str(path) for path in tops if any(path.glob("*cudart_static*"))]
 
 
 def compile_cuda(nvcc: str, source: Path, temp: Path) -> str:

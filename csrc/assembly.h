@@ -40,8 +40,9 @@ EPURE_HD void scale_factors(const Team& team, const Shape& shape, ScalarOf<V> sh
   team.sync();
 }
 
-// Entries of Sigma in a tile of rows i, i + 1 and columns j .. j + NB - 1 (nothing above the diagonal is meaningful).
-// Sums weight_ij Sigma_ij over the entries across components into `trace` where weight is given: a trace's lower half.
+// The factorisation's source: Sigma in tiles of rows i, i + 1 and columns j .. j + NB - 1 (nothing above the diagonal is
+// meaningful). Where a weight is given, `trace` sums weight_ij Sigma_ij over the entries across components, tile by tile
+// and block column by block column, which rounds less than one long sum.
 template <class V>
 struct Assembled {
   using T = ScalarOf<V>;
@@ -51,33 +52,42 @@ struct Assembled {
   const V* scale;
   const T* weight;  // (np, np) shared by the batch, or null
   V trace;
+  V column_trace;
 
   template <int NB>
-  EPURE_HD void tile(int i, int j, V (&acc)[2][NB]) {
+  EPURE_HD void minus(int i, int j, V (&acc)[2][NB]) {
     EPURE_UNROLL
     for (int r = 0; r < 2; ++r) {
       const int row = i + r, stop = shape.start[row];
       const V* packed = coupling + shape.offset[row];
       const V scaled = scale[row];
+      V sum = splat<V>(0);
       if (j + NB <= stop) {
         EPURE_UNROLL
         for (int c = 0; c < NB; ++c) {
-          acc[r][c] = packed[j + c] * scaled * scale[j + c];
-          if (weight) trace += acc[r][c] * weight[row * shape.np + j + c];
+          const V entry = packed[j + c] * scaled * scale[j + c];
+          if (weight) sum += entry * weight[row * shape.np + j + c];
+          acc[r][c] = entry - acc[r][c];
         }
       } else {
         EPURE_UNROLL
         for (int c = 0; c < NB; ++c) {
-          acc[r][c] = splat<V>(0);
+          V entry = splat<V>(0);
           if (j + c < stop) {
-            acc[r][c] = packed[j + c] * scaled * scale[j + c];
-            if (weight) trace += acc[r][c] * weight[row * shape.np + j + c];
+            entry = packed[j + c] * scaled * scale[j + c];
+            if (weight) sum += entry * weight[row * shape.np + j + c];
           } else if (j + c == row) {
-            acc[r][c] = variance[row];
+            entry = variance[row];
           }
+          acc[r][c] = entry - acc[r][c];
         }
       }
+      column_trace += sum;
     }
+  }
+  EPURE_HD void end_columns() {
+    trace += column_trace;
+    column_trace = splat<V>(0);
   }
 };
 

@@ -15,16 +15,19 @@ namespace EPURE_ISA {
 
 EPURE_HD int row_at(int np, int i) { return (i / 2) * 2 * np + (i & 1); }
 
-// acc[r][c] -= sum over k in [from, to) of a[2 k + r] * b[c / 2][2 k + c % 2]
+// acc[r][c] = sum over k in [from, to) of a[2 k + r] * b[c / 2][2 k + c % 2]. From zero, and only then subtracted from
+// the entry: starting at the entry would round every step to its size.
 template <class V, int NB>
-EPURE_HD void subtract_products(V (&acc)[2][NB], const V* a, const V* const (&b)[NB / 2], int from, int to) {
+EPURE_HD void sum_products(V (&acc)[2][NB], const V* a, const V* const (&b)[NB / 2], int from, int to) {
+  EPURE_UNROLL
+  for (int c = 0; c < NB; ++c) acc[0][c] = acc[1][c] = splat<V>(0);
   for (int k = from; k < to; ++k) {
     const V a0 = a[2 * k], a1 = a[2 * k + 1];
     EPURE_UNROLL
     for (int c = 0; c < NB; ++c) {
       const V x = b[c / 2][2 * k + c % 2];
-      acc[0][c] -= a0 * x;
-      acc[1][c] -= a1 * x;
+      acc[0][c] += a0 * x;
+      acc[1][c] += a1 * x;
     }
   }
 }
@@ -37,7 +40,8 @@ struct Corner {
 };
 
 // One block column of a left-looking factorisation.
-//   source.tile(i, j, acc): the matrix entries of rows i, i + 1 and columns j .. j + NB - 1
+//   source.minus(i, j, acc): acc = the matrix entries of rows i, i + 1 and columns j .. j + NB - 1, minus acc
+//   source.end_columns(): a block column is done
 //   sink.corner(j, corner), sink.tile(i, j, acc): told each finished piece of the factor
 // `bad` is set to 1 in the lanes whose pivot is not positive (NaN included).
 template <int NB, class V, class Team, class Source, class Sink>
@@ -51,8 +55,8 @@ EPURE_HD void factor_columns(const Team& team, int np, int j, V* rows, V* column
     EPURE_ROLL
     for (int p = 0; p < NB / 2; ++p) {
       V acc[2][NB];
-      source.template tile<NB>(j + 2 * p, j, acc);
-      subtract_products<V, NB>(acc, b[p], b, 0, j);
+      sum_products<V, NB>(acc, b[p], b, 0, j);
+      source.template minus<NB>(j + 2 * p, j, acc);
       EPURE_UNROLL
       for (int c = 0; c < NB; ++c) {
         corner.at[2 * p][c] = acc[0][c];
@@ -93,8 +97,8 @@ EPURE_HD void factor_columns(const Team& team, int np, int j, V* rows, V* column
     const int i = 2 * p;
     V* row = rows + p * 2 * np;
     V acc[2][NB];
-    source.template tile<NB>(i, j, acc);
-    subtract_products<V, NB>(acc, row, b, 0, j);
+    sum_products<V, NB>(acc, row, b, 0, j);
+    source.template minus<NB>(i, j, acc);
     EPURE_UNROLL
     for (int c = 0; c < NB; ++c) {
       EPURE_UNROLL
@@ -117,6 +121,7 @@ EPURE_HD void factor_columns(const Team& team, int np, int j, V* rows, V* column
     }
     sink.template tile<NB>(i, j, acc);
   }
+  source.end_columns();
   team.sync();
 }
 
@@ -162,12 +167,12 @@ EPURE_HD void adjoint_columns(const Team& team, int np, int j, const V* columns,
     const int i = 2 * p;
     V* row = symmetric + p * 2 * np;
     V acc[2][NB];
+    sum_products<V, NB>(acc, row, b, j + NB, np);
     EPURE_UNROLL
     for (int c = 0; c < NB; ++c) {
-      acc[0][c] = left[i] * right[j + c];
-      acc[1][c] = left[i + 1] * right[j + c];
+      acc[0][c] = left[i] * right[j + c] - acc[0][c];
+      acc[1][c] = left[i + 1] * right[j + c] - acc[1][c];
     }
-    subtract_products<V, NB>(acc, row, b, j + NB, np);
     EPURE_UNROLL
     for (int c = NB - 1; c >= 0; --c) {
       EPURE_UNROLL
@@ -190,16 +195,11 @@ EPURE_HD void adjoint_columns(const Team& team, int np, int j, const V* columns,
     EPURE_ROLL
     for (int p = 0; p < NB / 2; ++p) {
       V acc[2][NB];
+      sum_products<V, NB>(acc, symmetric + (j / 2 + p) * 2 * np, b, j + NB, np);
       EPURE_UNROLL
       for (int c = 0; c < NB; ++c) {
-        acc[0][c] = left[j + 2 * p] * right[j + c];
-        acc[1][c] = left[j + 2 * p + 1] * right[j + c];
-      }
-      subtract_products<V, NB>(acc, symmetric + (j / 2 + p) * 2 * np, b, j + NB, np);
-      EPURE_UNROLL
-      for (int c = 0; c < NB; ++c) {
-        own[2 * p][c] = acc[0][c];
-        own[2 * p + 1][c] = acc[1][c];
+        own[2 * p][c] = left[j + 2 * p] * right[j + c] - acc[0][c];
+        own[2 * p + 1][c] = left[j + 2 * p + 1] * right[j + c] - acc[1][c];
       }
     }
     EPURE_UNROLL

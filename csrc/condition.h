@@ -17,14 +17,15 @@ struct Stored {
   const V* rows;
   int np;
   template <int NB>
-  EPURE_HD void tile(int i, int j, V (&acc)[2][NB]) {
+  EPURE_HD void minus(int i, int j, V (&acc)[2][NB]) {
     const V* row = rows + (i / 2) * 2 * np;
     EPURE_UNROLL
     for (int c = 0; c < NB; ++c) {
-      acc[0][c] = row[2 * (j + c)];
-      acc[1][c] = row[2 * (j + c) + 1];
+      acc[0][c] = row[2 * (j + c)] - acc[0][c];
+      acc[1][c] = row[2 * (j + c) + 1] - acc[1][c];
     }
   }
+  EPURE_HD void end_columns() {}
 };
 
 // Sink of the factorisation: runs the recurrence above. `known[k]` is 1 where entry k is observed, else 0.
