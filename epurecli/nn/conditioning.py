@@ -26,7 +26,7 @@ class ConditionEmbedding(nn.Module):
 
     def forward(self, condition: Tensor, present: Tensor) -> Tensor:  # (B, D), (B, 1) 0/1 -> (B, 256)
         if self.mlp is None:
-            return self.null.expand(len(condition), EMBEDDING)
+            return self.null.expand(condition.shape[0], EMBEDDING)  # len() would bake the batch into a graph
         return present * self.mlp(condition) + (1 - present) * self.null
 
     def draw_presence(self, count: int, rng: torch.Generator) -> Tensor:  # -> (B, 1)
