@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from epurecli.config import RunConfig, load_config, shipped
+from epurecli.config.schema import StageConfig
 from epurecli.data import toy
 from epurecli.models.base import GenerativeModel, Objective, Stage
 from epurecli.models.registry import ROOMS, build, schema_of
@@ -40,6 +41,14 @@ def config_of(
     if size is not None:
         extra += [f"model.image_size=[{size[0]}, {size[1]}]"]
     return load_config(smallest(name), schema_of, [*extra, *overrides])
+
+
+def in_each_stage(name: str, **values: object) -> list[str]:
+    """Overrides of keys of the training section, or of each stage in it."""
+    training = config_of(name).training
+    inner = [key for key in type(training).model_fields if isinstance(getattr(training, key), StageConfig)]
+    sections = [f"training.{key}" for key in inner] or ["training"]
+    return [f"{section}.{key}={value}" for section in sections for key, value in values.items()]
 
 
 def model_of(config: RunConfig, seed: int = 0) -> GenerativeModel:

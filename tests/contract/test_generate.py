@@ -144,7 +144,7 @@ def test_rows_with_everything_and_with_nothing_observed(name: str, ready, house)
 
 
 @pytest.mark.parametrize("components", [1, 3, 5])
-@pytest.mark.parametrize("size", [(64, 32), (16, 24)], ids=str)
+@pytest.mark.parametrize("size", [(64, 32), (32, 48)], ids=str)
 def test_any_number_of_components_and_any_size(name: str, house, components: int, size: tuple[int, int]) -> None:
     model = house.model_of(house.config_of(name, components=components, size=size))
     house.trained(model, house.batch_for(model, 8), 2)

@@ -65,7 +65,7 @@ def test_arming_freezes_all_but_what_is_trained(name: str, house) -> None:
 
 
 def test_the_loss_goes_down(name: str, house) -> None:
-    model = house.model_of(house.config_of(name, "training.lr=3e-3", "training.warmup_steps=0"))
+    model = house.model_of(house.config_of(name, *house.in_each_stage(name, lr=3e-3, warmup_steps=0)))
     batch = house.tyres(16)
     for stage in model.stages():
 
@@ -105,7 +105,7 @@ def test_losses_are_means_over_designs(name: str, house) -> None:
 
 
 def test_the_generator_decides_the_loss(name: str, house) -> None:
-    model = house.model_of(house.config_of(name, "training.max_mask_prob=1.0", "training.warmup_epochs=0"))
+    model = house.model_of(house.config_of(name, *house.in_each_stage(name, max_mask_prob=1, warmup_epochs=0)))
     batch = house.batch_for(model)
     for stage, objective in objectives_of(model):
         model.requires_grad_(False).eval()  # dropout apart: the loop seeds what it draws from

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 import torch
@@ -149,6 +150,24 @@ def test_a_spent_budget_ends_training_with_an_evaluation(point) -> None:
     assert "val_total" in row
     assert (case.run.folder / "best.safetensors").is_file()
     assert read_run(case.run.folder)["finished"]
+
+
+def test_an_evaluation_that_uses_up_the_budget_is_kept(point) -> None:
+    case = point(epochs=1, budget_s=0.3)
+    evaluate = case.model.validate
+    case.model.validate = lambda *args: time.sleep(0.35) or evaluate(*args)
+    train(case.run)
+    assert load_tensors(case.run.folder / "best.safetensors")[1]["epoch"] == "1"
+    assert len(read_metrics(case.run.folder)) == 1
+
+
+def test_a_run_stopped_with_its_budget_spent_still_ends_with_an_evaluation(point) -> None:
+    case = point(epochs=1, budget_s=1e-6)
+    with pytest.raises(Stopped):
+        train(case.run, stop_requested=lambda: True)
+    train(case.run, resume=True)
+    assert "val_total" in read_metrics(case.run.folder)[-1]
+    assert (case.run.folder / "best.safetensors").is_file()
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
