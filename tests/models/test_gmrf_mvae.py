@@ -1,0 +1,196 @@
+"""The GMRF MVAE's maths, against hand computation, brute force and Monte Carlo."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal
+
+from epurecli.config import load_config
+from epurecli.gmrf.dependence import canonical_correlations
+from epurecli.models.gmrf_mvae.config import Posterior
+from epurecli.models.gmrf_mvae.model import GMRFMVAE
+from epurecli.models.gmrf_mvae.networks import positive
+from epurecli.models.gmrf_mvae.prior import LatentPrior
+from epurecli.models.registry import build, schema_of
+from epurecli.types import Batch
+
+
+def make(posterior: Posterior, components: int = 2, latent: int = 1) -> GMRFMVAE:
+    """A tiny model in float64."""
+    names = [f"part_{i}" for i in range(components)]
+    config = load_config(
+        "gmrf_mvae_toy_test",
+        schema_of,
+        [
+            f"model.posterior={posterior.value}",
+            f"model.latent_dim={latent}",
+            "model.image_size=[16,8]",
+            "model.patch_size=1",
+            f"data.component_dirs={names}".replace("'", '"'),
+        ],
+        sections={"data": {"root_dir": "nowhere"}},
+    )
+    torch.manual_seed(0)
+    return build(config).double().eval()
+
+
+def say(model: GMRFMVAE, mean: Tensor, spread: Tensor) -> None:
+    """Make every encoder answer the same (C, L) mean and positive spread, whatever it sees."""
+    raw = torch.log(torch.expm1(spread - 1e-4))
+    with torch.no_grad():
+        model.encoders.heads.weight.zero_()
+        pieces = [mean, raw] + [torch.zeros_like(mean)] * (model.encoders.pieces - 2)
+        model.encoders.heads.bias.copy_(torch.cat(pieces, 1).unsqueeze(1))
+
+
+def set_prior(model: GMRFMVAE, mean: Tensor, covariance: Tensor) -> None:
+    factor = torch.linalg.cholesky(covariance)
+    with torch.no_grad():
+        model.latent.mean.copy_(mean)
+        model.latent.raw.copy_(factor)
+        model.latent.raw.diagonal().copy_(torch.log(torch.expm1(factor.diagonal() - 1e-4)))
+
+
+def batch(model: GMRFMVAE, count: int = 1) -> Batch:
+    rng = torch.Generator().manual_seed(1)
+    image = (torch.rand(count, len(model.components), *model.image_size, generator=rng) > 0.7).double()
+    return Batch(image, torch.randn(count, model.cond_dim, generator=rng).double())
+
+
+def test_two_components_by_hand() -> None:
+    """Prior N(0, [[1, r], [r, 1]]), r = 0.6; component 0 says y = 2 with precision 3; component 1 is hidden."""
+    model, r = make(Posterior.CONJUGATE), 0.6
+    set_prior(model, torch.zeros(2).double(), torch.tensor([[1.0, r], [r, 1.0]]).double())
+    say(model, torch.tensor([[2.0], [9.0]]).double(), torch.tensor([[3.0], [5.0]]).double())
+    mask = torch.tensor([[True, False]])
+    belief = model.infer(batch(model).image, mask)
+    # z0: precision 1 + 3, mean 3 * 2 / 4; z1 = r z0 + sqrt(1 - r^2) e
+    torch.testing.assert_close(belief.mean[0], torch.tensor([1.5, 1.5 * r]).double())
+    expected = torch.tensor([[0.25, 0.25 * r], [0.25 * r, 1 - r**2 + 0.25 * r**2]]).double()
+    torch.testing.assert_close((belief.scale_tril @ belief.scale_tril.mT)[0], expected)
+    # what component 1 adds is the prior's own conditional, so the divergence is that of z0 alone
+    kl = 0.5 * (0.25 + 1.5**2 - 1 - np.log(0.25))
+    torch.testing.assert_close(model.kl(belief), torch.tensor([kl]).double())
+
+
+@pytest.mark.parametrize("posterior", list(Posterior))
+def test_elbo_is_its_monte_carlo_estimate(posterior: Posterior) -> None:
+    """-E_q[log p(x | z) + log p(z) - log q(z)], the densities from torch.distributions."""
+    model = make(posterior, components=3, latent=2)
+    with torch.no_grad():
+        model.latent.raw.add_(0.2 * torch.randn(6, 6).double())
+        model.encoders.heads.bias.add_(0.5 * torch.randn(model.encoders.heads.bias.shape).double())
+    data, count = batch(model), 4000
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    present = torch.ones(1, 1).double()
+    torch.set_default_dtype(torch.float64)
+    try:
+        rng = torch.Generator().manual_seed(2)
+        wide = Batch(data.image.expand(count, -1, -1, -1), data.condition.expand(count, -1))
+        losses = model.elbo(wide, mask.expand(count, -1), present.expand(count, -1), 1.0, rng)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    belief, prior = model.infer(data.image, mask), model.gaussian_prior()
+    q = MultivariateNormal(belief.mean[0], scale_tril=belief.scale_tril[0])
+    p = MultivariateNormal(prior.mean, scale_tril=prior.scale_tril)
+    z = belief.mean + torch.randn(count, 6, generator=rng).double() @ belief.scale_tril[0].mT
+    divergence = q.log_prob(z) - p.log_prob(z)
+    maps = model.maps(z, model.conditioning(wide.condition, present.expand(count, -1)))
+    likelihood = model.likelihood.log_prob(maps, wide.image).sum(1)
+    error = 5 * (divergence - likelihood).std() / count**0.5
+    assert abs(losses.terms["kl"] - divergence.mean()) < error
+    assert abs(losses.total - (divergence - likelihood).mean()) < 2 * error
+
+
+def brute_force(mean: Tensor, covariance: Tensor, value: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of the unseen entries given the seen ones, by block inversion."""
+    o, m = seen.nonzero().squeeze(1), (~seen).nonzero().squeeze(1)
+    gain = covariance[m][:, o] @ torch.linalg.inv(covariance[o][:, o])
+    return mean[m] + gain @ (value[o] - mean[o]), covariance[m][:, m] - gain @ covariance[o][:, m]
+
+
+def test_cross_modal_moments_of_the_assembled_posterior() -> None:
+    """z_o ~ N(m_o, v_o), z_m ~ p(z_m | z_o): mean and covariance over many draws, two masks in one batch."""
+    model = make(Posterior.ASSEMBLED, components=3, latent=2)
+    rng = torch.Generator().manual_seed(3)
+    factor = torch.randn(6, 6, generator=rng).double()
+    set_prior(model, torch.randn(6, generator=rng).double(), factor @ factor.mT + 0.5 * torch.eye(6).double())
+    mean, variance = torch.randn(3, 2, generator=rng).double(), 0.1 + torch.rand(3, 2, generator=rng).double()
+    say(model, mean, variance)
+    masks = torch.tensor([[True, False, False], [True, False, True]])
+    many = masks.repeat(20000, 1)
+    belief = model.infer(batch(model).image.expand(len(many), -1, -1, -1), many)
+    draws = belief.sample(torch.randn(len(many), 6, generator=rng).double()).view(20000, 2, 6)
+    prior, means = model.gaussian_prior(), belief.mean
+    for row, mask in enumerate(masks):
+        seen = mask.repeat_interleave(2)
+        o = seen.nonzero().squeeze(1)
+        value = mean.flatten()
+        centre, spread = brute_force(prior.mean, prior.covariance, value, seen)
+        gain = prior.covariance[~seen][:, seen] @ torch.linalg.inv(prior.covariance[seen][:, seen])
+        spread = spread + gain @ torch.diag(variance.flatten()[o]) @ gain.mT
+        torch.testing.assert_close(means[row][~seen], centre)
+        torch.testing.assert_close(draws[:, row][:, ~seen].mean(0), centre, atol=0.05, rtol=0.05)
+        torch.testing.assert_close(torch.cov(draws[:, row][:, ~seen].mT), spread, atol=0.15, rtol=0.08)
+        torch.testing.assert_close(draws[:, row][:, seen].var(0), variance.flatten()[o], atol=0.02, rtol=0.05)
+
+
+def test_prior_survives_what_breaks_a_free_symmetric_matrix() -> None:
+    """1,000 Adam steps at lr 0.05 on batches of a nearly degenerate Gaussian; the free parameterisation loses its factor."""
+    size, rng = 20, torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(size, size, generator=rng))[0]
+    truth = basis * torch.logspace(-2, 0.5, size)
+    torch.manual_seed(0)
+    prior = LatentPrior(size, 0.1)
+    free = torch.nn.Parameter(torch.eye(size))
+    optimizer, other = torch.optim.Adam(prior.parameters(), lr=0.05), torch.optim.Adam([free], lr=0.05)
+    broke_at = None
+    for step in range(1000):
+        x = torch.randn(64, size, generator=rng) @ truth.mT
+        found = prior()
+        loss = -MultivariateNormal(found.mean, scale_tril=found.scale_tril, validate_args=False).log_prob(x).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        covariance = prior().covariance
+        assert torch.linalg.cholesky_ex(covariance.double()).info == 0, f"step {step}"
+        if broke_at is None:
+            symmetric = (free + free.mT) / 2
+            tril, info = torch.linalg.cholesky_ex(symmetric)
+            if info != 0:
+                broke_at = step
+                continue
+            mean = torch.zeros(size)
+            other.zero_grad()
+            (-MultivariateNormal(mean, scale_tril=tril, validate_args=False).log_prob(x).mean()).backward()
+            other.step()
+    assert torch.isfinite(loss)
+    assert broke_at is not None
+    assert broke_at < 1000
+
+
+def test_positive_is_positive_and_finite() -> None:
+    raw = torch.tensor([-1e4, -50.0, 0.0, 50.0])
+    for transform in ("softplus", "exp"):
+        value = positive(raw, transform)
+        assert (value >= 1e-4).all()
+        assert torch.isfinite(value).all()
+
+
+def test_canonical_correlation_is_invariant_to_the_scale_of_a_latent() -> None:
+    rng = torch.Generator().manual_seed(0)
+    factor = torch.randn(5, 5, generator=rng).double()
+    covariance = factor @ factor.mT + torch.eye(5).double()
+    table = canonical_correlations(covariance, (2, 3))
+    change = torch.block_diag(torch.randn(2, 2, generator=rng), torch.randn(3, 3, generator=rng)).double()
+    torch.testing.assert_close(canonical_correlations(change @ covariance @ change.mT, (2, 3)), table)
+    # independent of the components: the square root of the largest eigenvalue of S_aa^-1 S_ab S_bb^-1 S_ba
+    a, b = slice(0, 2), slice(2, 5)
+    product = (
+        torch.linalg.inv(covariance[a, a]) @ covariance[a, b] @ torch.linalg.inv(covariance[b, b]) @ covariance[b, a]
+    )
+    torch.testing.assert_close(table[0, 1], torch.linalg.eigvals(product).real.max().sqrt())
+    torch.testing.assert_close(canonical_correlations(torch.eye(5).double(), (2, 3)), torch.eye(2).double())
