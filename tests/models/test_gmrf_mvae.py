@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -83,7 +85,7 @@ def test_elbo_is_its_monte_carlo_estimate(posterior: Posterior) -> None:
     with torch.no_grad():
         model.latent.raw.add_(0.2 * torch.randn(6, 6).double())
         model.encoders.heads.bias.add_(0.5 * torch.randn(model.encoders.heads.bias.shape).double())
-    data, count = batch(model), 4000
+    data, count = batch(model), 1000
     mask = torch.ones(1, 3, dtype=torch.bool)
     present = torch.ones(1, 1).double()
     torch.set_default_dtype(torch.float64)
@@ -121,9 +123,10 @@ def test_cross_modal_moments_of_the_assembled_posterior() -> None:
     mean, variance = torch.randn(3, 2, generator=rng).double(), 0.1 + torch.rand(3, 2, generator=rng).double()
     say(model, mean, variance)
     masks = torch.tensor([[True, False, False], [True, False, True]])
-    many = masks.repeat(20000, 1)
-    belief = model.infer(batch(model).image.expand(len(many), -1, -1, -1), many)
-    draws = belief.sample(torch.randn(len(many), 6, generator=rng).double()).view(20000, 2, 6)
+    belief = model.infer(batch(model, 2).image, masks)
+    parts = ("encoded", "variance", "mask")
+    many = replace(belief, **{part: getattr(belief, part).repeat(20000, 1) for part in parts})
+    draws = many.sample(torch.randn(40000, 6, generator=rng).double()).view(20000, 2, 6)
     prior, means = model.gaussian_prior(), belief.mean
     for row, mask in enumerate(masks):
         seen = mask.repeat_interleave(2)
@@ -139,7 +142,7 @@ def test_cross_modal_moments_of_the_assembled_posterior() -> None:
 
 
 def test_prior_survives_what_breaks_a_free_symmetric_matrix() -> None:
-    """1,000 Adam steps at lr 0.05 on batches of a nearly degenerate Gaussian; the free parameterisation loses its factor."""
+    """1,000 Adam steps at lr 0.05 on a nearly degenerate Gaussian; a free symmetric matrix loses its factor."""
     size, rng = 20, torch.Generator().manual_seed(0)
     basis = torch.linalg.qr(torch.randn(size, size, generator=rng))[0]
     truth = basis * torch.logspace(-2, 0.5, size)
