@@ -7,6 +7,30 @@
 namespace epure {
 namespace EPURE_ISA {
 
+// Sums of |M| along R rows of one component, added to sums_i .. sums_{i+R-1} and down the columns to sums_j. In pieces,
+// which rounds less than one long sum.
+template <int R, class V>
+EPURE_HD void add_magnitudes(const V* packed, int length, int i, V* sums) {
+  for (int begin = 0; begin < length; begin += 16) {
+    const int end = begin + 16 < length ? begin + 16 : length;
+    V along[R];
+    EPURE_UNROLL
+    for (int r = 0; r < R; ++r) along[r] = splat<V>(0);
+    for (int j = begin; j < end; ++j) {
+      V down = splat<V>(0);
+      EPURE_UNROLL
+      for (int r = 0; r < R; ++r) {
+        const V size = magnitude(packed[r * length + j]);
+        along[r] += size;
+        down += size;
+      }
+      sums[j] += down;
+    }
+    EPURE_UNROLL
+    for (int r = 0; r < R; ++r) sums[i + r] += along[r];
+  }
+}
+
 // r_i for every row. `coupling` is packed as Shape says, `scale` is the result; both (np,) or longer.
 template <class V, class Team>
 EPURE_HD void scale_factors(const Team& team, const Shape& shape, ScalarOf<V> shrink, const V* variance,
@@ -15,15 +39,16 @@ EPURE_HD void scale_factors(const Team& team, const Shape& shape, ScalarOf<V> sh
   const V delta = splat<V>(T(kDelta)), one = splat<V>(1), zero = splat<V>(0);
   if (Team::alone) {  // one pass, the column sums on the way
     for (int i = 0; i < shape.np; ++i) scale[i] = zero;
-    for (int i = 0; i < shape.n; ++i) {
-      const V* row = coupling + shape.offset[i];
-      V sum = zero;
-      for (int j = 0; j < shape.start[i]; ++j) {
-        const V size = magnitude(row[j]);
-        sum += size;
-        scale[j] += size;
+    for (int i = 0; i < shape.n;) {
+      const int length = shape.start[i];
+      const V* packed = coupling + shape.offset[i];
+      if (i + 4 <= shape.n && shape.start[i + 3] == length) {
+        add_magnitudes<4>(packed, length, i, scale);
+        i += 4;
+      } else {
+        add_magnitudes<1>(packed, length, i, scale);
+        ++i;
       }
-      scale[i] += sum;
     }
   }
   for (int i = team.rank(); i < shape.np; i += team.size()) {

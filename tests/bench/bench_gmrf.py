@@ -1,0 +1,152 @@
+"""Times the Gaussian operations side by side, in one process: `python tests/bench/bench_gmrf.py [--quick]`.
+
+Medians in milliseconds. Rivals stand in gmrf_rivals.py; "best" is the fastest of the torch ways, torch.compile of it apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
+
+import gmrf_rivals as rivals
+
+from epurecli.gmrf import (
+    CoupledGaussian,
+    GaussianPrior,
+    assemble_covariance,
+    backend,
+    condition_gaussian,
+    coupling_size,
+    gaussian_elbo,
+)
+
+LAYOUTS = {12: (4, 4, 4), 80: (16,) * 5, 192: (32,) * 6}
+MEMORY = 6e9  # bytes that a rival may need
+
+
+def median(work: Callable[[], object], seconds: float) -> float:
+    """Median milliseconds over at least 3 runs and about `seconds`, after one to warm up."""
+    work()
+    times: list[float] = []
+    began = time.perf_counter()
+    while len(times) < 3 or (time.perf_counter() - began < seconds and len(times) < 200):
+        start = time.perf_counter()
+        work()
+        times.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(times)
+
+
+def inputs(size: int, rows: int) -> tuple[list[Tensor], GaussianPrior, tuple[int, ...]]:
+    """Mean, variance, coupling, noise; a prior; component sizes."""
+    sizes, rng = LAYOUTS[size], torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.randn(*shape, generator=rng)  # noqa: E731
+    tensors = [draw(rows, size), draw(rows, size).abs() + 0.1, draw(rows, coupling_size(sizes)), draw(rows, size)]
+    tril = torch.tril(0.1 * draw(size, size), -1) + torch.eye(size)
+    return tensors, GaussianPrior(draw(size), tril), sizes
+
+
+def step_times(size: int, rows: int, seconds: float, compiled: bool, backward: bool) -> dict[str, float]:
+    """Milliseconds of one step: earlier, best, compile, native."""
+    tensors, prior, sizes = inputs(size, rows)
+    leaves = [*tensors, prior.mean, prior.scale_tril]
+    for leaf in leaves if backward else []:
+        leaf.requires_grad_(leaf is not leaves[3])
+    wanted = [leaf for leaf in leaves if leaf.requires_grad]
+    up = torch.ones(rows, size), torch.ones(rows)
+
+    def timed(step: Callable) -> float:
+        def run() -> None:
+            outputs = step(*leaves, sizes)
+            if backward:
+                torch.autograd.grad(outputs, wanted, up)
+
+        return median(run, seconds)
+
+    def native(mean: Tensor, variance: Tensor, coupling: Tensor, noise: Tensor, m: Tensor, tril: Tensor, sizes: tuple):
+        return gaussian_elbo(mean, variance, coupling, noise, GaussianPrior(m, tril), sizes)
+
+    found = {"native": timed(native)}
+    if 4 * 12 * rows * size * size > MEMORY:
+        return found
+    found["earlier"] = timed(rivals.earlier)
+    ways = {name: timed(step) for name, step in rivals.BEST.items()}
+    name = min(ways, key=ways.get)
+    found["best"] = ways[name]
+    if compiled:
+        torch._dynamo.reset()
+        found["compile"] = timed(torch.compile(rivals.BEST[name]))
+    return found
+
+
+def show(label: str, found: dict[str, float]) -> None:
+    """One row of the table, with the native body's lead over each rival."""
+    native = found["native"]
+    rival = min((found[k] for k in ("best", "compile") if k in found), default=None)
+    cells = [f"{found[k]:10.3f}" if k in found else f"{'-':>10}" for k in ("earlier", "best", "compile", "native")]
+    leads = [f"{found['earlier'] / native:8.1f}x" if "earlier" in found else f"{'-':>9}"]
+    leads.append(f"{rival / native:8.1f}x" if rival else f"{'-':>9}")
+    print(f"{label:34}", *cells, *leads, flush=True)
+
+
+def condition_times(seconds: float) -> None:
+    """Exact conditioning on random subsets: a shared prior, and a covariance per row."""
+    rng = torch.Generator().manual_seed(1)
+    tensors, prior, sizes = inputs(80, 65536)
+    observed = torch.randn(65536, 80, generator=rng)
+    codes = torch.randint(1, 31, (65536, 1), generator=rng)
+    mask = (codes >> torch.arange(5)) & 1 == 1
+    covariance = prior.covariance
+    shared = {
+        "best": median(
+            lambda: rivals.grouped_shared(prior.mean, covariance, observed, mask, tensors[3], sizes), seconds
+        ),
+        "native": median(lambda: condition_gaussian(prior, observed, mask, sizes, tensors[3]), seconds),
+    }
+    show("condition, shared, B=65536", shared)
+    mean, variance, coupling, noise = (x[:4096].contiguous() for x in tensors)
+    belief, x, m = CoupledGaussian(mean, variance, coupling), observed[:4096].contiguous(), mask[:4096].contiguous()
+    each = {
+        "best": median(lambda: rivals.grouped_each(mean, variance, coupling, x, m, noise, sizes), seconds),
+        "native": median(lambda: condition_gaussian(belief, x, m, sizes, noise), seconds),
+    }
+    show("condition, each, B=4096", each)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="n=80 at B=32 and 256 and the conditioning only")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--size", type=int, nargs="*", default=None, choices=LAYOUTS)
+    parser.add_argument("--rows", type=int, nargs="*", default=None)
+    parser.add_argument("--seconds", type=float, default=1.0, help="time spent on each figure")
+    args = parser.parse_args()
+    torch.set_num_threads(2)
+    print(f"torch {torch.__version__}, 2 threads, native: {backend.active()}")
+    print(f"{'':34} {'earlier':>10} {'best':>10} {'compile':>10} {'native':>10} {'/earlier':>9} {'/torch':>9}")
+    for size in args.size or ([80] if args.quick else list(LAYOUTS)):
+        for rows in args.rows or ([32, 256] if args.quick else [32, 256, 4096, 65536]):
+            for backward in (True, False):
+                kind = "forward+backward" if backward else "forward"
+                found = step_times(size, rows, args.seconds, not args.no_compile, backward)
+                show(f"n={size}, B={rows}, {kind}", found)
+    tensors, _, sizes = inputs(80, 4096)
+    found = {
+        "best": median(lambda: rivals.by_strips(tensors[1], tensors[2], sizes), args.seconds),
+        "native": median(lambda: assemble_covariance(tensors[1], tensors[2], sizes), args.seconds),
+    }
+    show("assemble, n=80, B=4096, forward", found)
+    condition_times(args.seconds)
+
+
+if __name__ == "__main__":
+    main()
