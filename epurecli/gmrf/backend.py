@@ -40,28 +40,40 @@ def requested() -> str:
     return value
 
 
+def _serves(device: str) -> bool:
+    """Whether the native body serves this kind of device, as things stand and as asked for."""
+    choice = requested()
+    if choice == "reference":
+        return False
+    there = native is not None and device in native.DEVICES
+    if choice == "native" and not there:
+        raise NativeUnavailable(f"{VARIABLE}=native: {_why_not(device)}", hint=HINT)
+    return there
+
+
+def _why_not(device: str) -> str:
+    return f"the extension is not built ({MISSING})" if native is None else f"the extension is built without {device}"
+
+
 def active(device: str = "cpu") -> tuple[str, str]:
     """Name ("native" or "reference") and reason of the body that serves `device`, for `epure doctor`.
 
     Raises:
         NativeUnavailable: EPURE_BACKEND=native, and there is none for this device.
     """
-    choice = requested()
-    if choice == "reference":
-        return "reference", f"{VARIABLE}=reference"
-    if native is not None and device in native.DEVICES:
+    if _serves(device):
         return "native", native.describe()
-    why = f"the extension is not built ({MISSING})" if native is None else f"the extension is built without {device}"
-    if choice == "native":
-        raise NativeUnavailable(f"{VARIABLE}=native: {why}", hint=HINT)
-    return "reference", why
+    return "reference", f"{VARIABLE}=reference" if requested() == "reference" else _why_not(device)
 
 
 def body(like: Tensor, *, constants: tuple[Tensor | None, ...] = ()) -> ModuleType:
     """The module whose functions serve tensors like this one: `reference` or `_native`.
 
     The native body has no backward for `constants`: where one of them wants a gradient, it is the twin.
+
+    Raises:
+        NativeUnavailable: EPURE_BACKEND=native, and there is none for this device.
     """
     if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in constants):
         return reference
-    return native if active(like.device.type)[0] == "native" else reference
+    return native if _serves(like.device.type) else reference
