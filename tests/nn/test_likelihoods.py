@@ -67,8 +67,10 @@ def test_calibrated_gaussian_has_a_bound(soft: Tensor) -> None:
 
 
 def test_bernoulli_takes_logits_and_grey_values(maps: Tensor, soft: Tensor) -> None:
-    found = likelihood_of(Likelihood.BERNOULLI, C).log_prob(maps, soft)
+    likelihood = likelihood_of(Likelihood.BERNOULLI, C)
+    found = likelihood.log_prob(maps, soft)
     p = 1 / (1 + torch.exp(-maps))
+    torch.testing.assert_close(likelihood.image(maps), p)
     expected = (soft * p.log() + (1 - soft) * (1 - p).log()).sum((-2, -1))
     torch.testing.assert_close(found, expected)
 

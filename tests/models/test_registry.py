@@ -1,0 +1,58 @@
+"""Finding a room by name, and what is counted in it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from epurecli.config import load_config
+from epurecli.config.schema import Claim
+from epurecli.errors import ConfigError, UsageError
+from epurecli.models.base import GenerativeModel, mean_iou
+from epurecli.models.counting import count_config
+from epurecli.models.registry import ROOMS, model_class, room_of, schema_of
+
+
+def test_an_unknown_model_names_the_nearest_and_all() -> None:
+    with pytest.raises(UsageError, match="no model 'gmrf_mvea' - did you mean 'gmrf_mvae'") as caught:
+        room_of("gmrf_mvea")
+    assert all(name in caught.value.hint for name in ROOMS)
+    with pytest.raises(ConfigError, match=r"model\.type: no model 'zzz'"):
+        schema_of("zzz")
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_room_opens(name: str) -> None:
+    assert issubclass(model_class(name), GenerativeModel)
+
+
+def test_counting_allocates_nothing_and_calls_for_no_data() -> None:
+    """A model of a billion weights is counted as quickly as a small one."""
+    from epurecli.models.registry import build
+
+    config = load_config("vae_toy", schema_of, ["model.nf=4096", "model.nf_max=4096", "data.toy.count=10"])
+    with torch.device("meta"):
+        model = build(config)
+    assert sum(p.numel() for p in model.parameters()) > 10**9
+
+
+def test_a_claim_is_about_total_trainable_and_frozen() -> None:
+    claim = Claim(total=(4.0, 4.5), trainable=(3.7, 4.0), frozen=(0.36, 0.6))
+    assert claim.met(4_300_000, 3_900_000)
+    assert not claim.met(4_600_000, 4_000_000)
+    assert not claim.met(4_300_000, 4_100_000)
+    assert not claim.met(4_100_000, 3_800_000)
+    assert Claim(total=(1, 2)).met(2_000_000, 0)
+
+
+def test_only_the_plans_configs_carry_a_claim() -> None:
+    assert count_config("vae_epure_full").claim
+    assert count_config("vae_toy_test").claim is None
+
+
+def test_intersection_over_union_by_hand() -> None:
+    image = torch.zeros(1, 3, 2, 2)
+    target = torch.zeros(1, 3, 2, 2)
+    image[0, 0, 0], target[0, 0, :, 0] = 0.9, 1.0  # one of three pixels
+    image[0, 1, 1, 1] = 0.6  # drawn, but not there
+    assert mean_iou(image, target).item() == pytest.approx((1 / 3 + 0 + 1) / 3)  # two empty parts agree
