@@ -1,0 +1,85 @@
+"""The exported graphs draw what torch draws: every kind of model, every mode, any number of designs and draws."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from epurecli.export.runtime import ROWS, OnnxSampler
+from epurecli.export.session import open_session
+from epurecli.types import Query
+
+TOLERANCE = 1e-4
+KINDS = (
+    "vae",
+    "conjugate gmrf_mvae",
+    *(  # tracing takes its time
+        pytest.param(kind, marks=pytest.mark.slow)
+        for kind in ("vae with a flow, without conditions", "assembled gmrf_mvae", "meta_vae")
+    ),
+)
+
+
+@pytest.fixture(params=KINDS)
+def pair(request: pytest.FixtureRequest, exported):
+    trained, folder = exported(request.param)
+    return trained, OnnxSampler(folder, cuda=False, threads=1)
+
+
+def test_same_noise_same_designs(pair, house) -> None:
+    trained, sampler = pair
+    assert sampler.noise_dim == trained.model.noise_dim
+    for name, query in house.queries(trained, 6).items():
+        noise = house.noise_for(trained, 3, query.count)
+        expected = trained.model.generate(query, noise)
+        actual = sampler.generate(query, noise)
+        assert actual.shape == expected.shape == (3, 6, 3, 64, 32), name
+        assert float((actual - expected).abs().max()) < TOLERANCE, name
+        assert float(expected.std(0).mean()) > 0.01, f"{name}: nothing to compare, the draws are all alike"
+
+
+def test_the_condition_matters_and_may_be_absent(exported, house) -> None:
+    trained, folder = exported("vae")
+    sampler = OnnxSampler(folder, cuda=False, threads=1)
+    noise = house.noise_for(trained, 1, 2)
+    free, given = (sampler.generate(Query(2, c), noise) for c in (None, torch.full((2, 2), 2.0)))
+    zero = sampler.generate(Query(2, torch.zeros(2, 2)), noise)
+    assert float((free - given).abs().max()) > 0.01
+    assert float((free - zero).abs().max()) > 0.01, "no condition is not the condition zero"
+
+
+def test_observed_components_come_back_bit_for_bit_and_what_is_hidden_does_not_matter(pair, house) -> None:
+    trained, sampler = pair
+    query = house.queries(trained, 5)["completed"]
+    noise = house.noise_for(trained, 2, 5)
+    draws = sampler.generate(query, noise)
+    given = query.mask[..., None, None].expand(query.observed.shape)
+    for draw in draws:
+        assert torch.equal(draw[given], query.observed[given])
+    other = torch.where(given, query.observed, 1 - query.observed)
+    assert torch.equal(sampler.generate(Query(5, None, other, query.mask), noise), draws)
+
+
+def test_draws_do_not_depend_on_how_they_are_split_into_calls(pair, house) -> None:
+    trained, sampler = pair
+    query = house.queries(trained, 16)["completed"]
+    draws = 2 * ROWS // 16 + 1
+    noise = house.noise_for(trained, draws, 16)
+    together = sampler.generate(query, noise)
+    apart = torch.cat([sampler.generate(query, n[None]) for n in noise])
+    assert together.shape[0] == draws
+    torch.testing.assert_close(together, apart, atol=1e-5, rtol=0)
+
+
+def test_the_decoder_turns_latents_into_images(pair, house, exported) -> None:
+    trained, sampler = pair
+    rng = torch.Generator().manual_seed(1)
+    z = torch.randn(4, trained.model.latent_size, generator=rng)
+    condition, present = (
+        torch.randn(4, trained.model.cond_dim, generator=rng),
+        torch.tensor([[1.0], [0.0], [1.0], [0.0]]),
+    )
+    session = open_session(sampler.folder / "decoder.onnx", cuda=False, threads=1)
+    feeds = {"z": z.numpy(), "condition": condition.numpy(), "present": present.numpy()}
+    actual = torch.from_numpy(session.run(None, feeds)[0])
+    torch.testing.assert_close(actual, trained.model.decode(z, condition, present), atol=TOLERANCE, rtol=0)
