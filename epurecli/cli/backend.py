@@ -70,6 +70,9 @@ def _onnx(folder: Path, device: str, trained: TrainedModel, request: Request) ->
 
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device}: with ONNX Runtime expected auto, cpu or cuda")
+    if not folder.exists():
+        command = f"epure export {trained.config.model.type} --onnx --checkpoint {trained.path.parent}"
+        raise NotFound(f"{folder}: no such exported folder", hint=f"make it: {command}")
     sampler = OnnxSampler(folder, cuda=None if device == "auto" else device == "cuda")
     sampler.require_checkpoint(trained.digest)
     provider = sampler.provider(request.mode.observes)
