@@ -1,0 +1,160 @@
+// Runs every CPU kernel of both instruction sets on odd sizes, for the sanitizers (csrc/sanitize.sh); no Python in it.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "cpu/kernels.h"
+#include "cpu/pool.h"
+
+namespace epure {
+namespace base {
+extern const Body table;
+}
+#if defined(EPURE_X86)
+namespace avx2 {
+extern const Body table;
+}
+#endif
+}  // namespace epure
+
+using namespace epure;
+
+namespace {
+
+// 64-byte aligned and exactly as long as asked for, so that the address sanitizer sees one step beyond.
+template <class T>
+struct Numbers {
+  T* data;
+  explicit Numbers(std::size_t count, bool random = true) {
+    data = static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t(64)));
+    for (std::size_t i = 0; i < count; ++i) data[i] = random ? T(std::rand() % 2001 - 1000) / T(700) : T(0);
+  }
+  ~Numbers() { ::operator delete(data, std::align_val_t(64)); }
+  Numbers(const Numbers&) = delete;
+};
+
+void demand(bool fine, const char* what) {
+  if (fine) return;
+  std::fprintf(stderr, "stress: %s\n", what);
+  std::exit(1);
+}
+
+template <class T>
+void stress(const Kernels<T>& kernels, const std::vector<int>& sizes, long rows, int threads) {
+  std::vector<int> start, offset, component;
+  int n = 0, k = 0;
+  for (std::size_t c = 0; c < sizes.size(); ++c) {
+    const int from = n;
+    for (int i = 0; i < sizes[c]; ++i, ++n) {
+      start.push_back(from);
+      offset.push_back(k);
+      component.push_back(int(c));
+      k += from;
+    }
+  }
+  const int np = n + n % 2;
+  if (n % 2) {
+    start.push_back(0);
+    offset.push_back(k);
+  }
+  const Shape shape{n, np, k, start.data(), offset.data()};
+  const std::size_t bn = std::size_t(rows) * n, bk = std::size_t(rows) * k, square = std::size_t(n) * n;
+  Numbers<T> mean(bn), variance(bn), coupling(bk), noise(bn), prior_mean(n), tril(square), dsample(bn), dkl(rows);
+  for (std::size_t i = 0; i < bn; ++i) variance.data[i] = std::fabs(variance.data[i]) + T(0.1);
+  for (int i = 0; i < n; ++i)
+    for (int j = i; j < n; ++j) tril.data[i * n + j] = T(i == j);
+  const long groups = (rows + kernels.lanes - 1) / kernels.lanes;
+  Numbers<T> sample(bn, false), kl(rows, false), prior(prior_size(np), false);
+  Numbers<T> factors(std::size_t(groups) * group_size(np) * kernels.lanes, false), dmean(bn), dvariance(bn), dcoupling(bk);
+  Numbers<T> dprior_mean(n), dprior_tril(square), covariance(rows * square), again(bk), centre(bn), conditional(rows * square, false);
+  for (bool keep : {true, false}) {
+    ElboCall<T> call{};
+    call.shape = shape;
+    call.rows = rows;
+    call.threads = threads;
+    call.shrink = T(0.9);
+    call.mean = mean.data;
+    call.variance = variance.data;
+    call.coupling = coupling.data;
+    call.noise = noise.data;
+    call.prior_mean = prior_mean.data;
+    call.prior_tril = tril.data;
+    call.sample = sample.data;
+    call.kl = kl.data;
+    call.prior = prior.data;
+    call.factors = keep ? factors.data : nullptr;
+    call.dsample = dsample.data;
+    call.dkl = dkl.data;
+    call.dmean = dmean.data;
+    call.dvariance = dvariance.data;
+    call.dcoupling = keep ? dcoupling.data : again.data;
+    call.dprior_mean = dprior_mean.data;
+    call.dprior_tril = dprior_tril.data;
+    demand(kernels.elbo_forward(call) == -1, "a row without a factor");
+    kernels.elbo_backward(call);
+  }
+  for (std::size_t i = 0; i < bk; ++i)
+    demand(std::fabs(dcoupling.data[i] - again.data[i]) <= T(1e-3) * (1 + std::fabs(again.data[i])), "gradients differ");
+  AssembleCall<T> assemble{shape, rows, threads, T(0.9), variance.data, coupling.data, covariance.data, covariance.data,
+                           dvariance.data, dcoupling.data};
+  demand(kernels.assemble(assemble) == -1, "a bad row");
+  kernels.assemble_backward(assemble);
+  if (sizes.size() < 2) return;
+  const int components = int(sizes.size());
+  std::vector<unsigned char> mask(std::size_t(rows) * components);
+  std::vector<long long> order(rows);
+  for (long b = 0; b < rows; ++b) {
+    order[b] = rows - 1 - b;
+    for (int c = 0; c < components; ++c) mask[b * components + c] = (b / 5 + c) % components == 0;
+  }
+  for (bool packed : {true, false}) {
+    ConditionCall<T> call{};
+    call.shape = shape;
+    call.rows = rows;
+    call.threads = threads;
+    call.shrink = T(0.9);
+    call.mean = mean.data;
+    call.variance = packed ? variance.data : nullptr;
+    call.coupling = packed ? coupling.data : nullptr;
+    call.covariance = packed ? nullptr : covariance.data;
+    call.observed = dsample.data;
+    call.noise = packed ? noise.data : nullptr;
+    call.mask = mask.data();
+    call.component = component.data();
+    call.components = components;
+    call.order = order.data();
+    call.centre = centre.data;
+    call.sample = packed ? sample.data : nullptr;
+    call.tril = packed ? nullptr : conditional.data;
+    demand(kernels.condition(call) == -1, "a row without a conditional");
+  }
+  const std::vector<long long> begin{0, rows / 3, rows};
+  std::vector<unsigned char> masks(2 * components, 0);
+  masks[0] = masks[2 * components - 1] = 1;
+  Numbers<T> two(2 * square);
+  for (std::size_t i = 0; i < 2 * square; ++i) two.data[i] = tril.data[i % square];
+  SharedCall<T> shared{n, rows, 2, threads, prior_mean.data, two.data, dsample.data, noise.data, masks.data(),
+                       component.data(), components, order.data(), begin.data(), centre.data, sample.data};
+  kernels.condition_shared(shared);
+}
+
+void stress_body(const Body& body) {
+  for (int threads : {1, 3})
+    for (long rows : {0L, 1L, 7L, 33L, 70L})
+      for (const std::vector<int>& sizes : std::vector<std::vector<int>>{{1, 1}, {3}, {3, 2, 4}, {8, 8, 5}, {16, 16, 16, 16, 16}}) {
+        stress(body.single, sizes, rows, threads);
+        stress(body.twice, sizes, rows, threads);
+      }
+}
+
+}  // namespace
+
+int main() {
+  stress_body(base::table);
+#if defined(EPURE_X86)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) stress_body(avx2::table);
+#endif
+  std::puts("stress: fine");
+  return 0;
+}
