@@ -15,7 +15,7 @@ from epurecli.gmrf.dependence import canonical_correlations
 from epurecli.models.gmrf_mvae.config import Posterior
 from epurecli.models.gmrf_mvae.model import GMRFMVAE
 from epurecli.models.gmrf_mvae.networks import positive
-from epurecli.models.gmrf_mvae.prior import LatentPrior
+from epurecli.models.gmrf_mvae.prior import GAIN, LatentPrior
 from epurecli.models.registry import build, schema_of
 from epurecli.types import Batch
 
@@ -51,9 +51,9 @@ def say(model: GMRFMVAE, mean: Tensor, spread: Tensor) -> None:
 def set_prior(model: GMRFMVAE, mean: Tensor, covariance: Tensor) -> None:
     factor = torch.linalg.cholesky(covariance)
     with torch.no_grad():
-        model.latent.mean.copy_(mean)
-        model.latent.raw.copy_(factor)
-        model.latent.raw.diagonal().copy_(torch.log(torch.expm1(factor.diagonal() - 1e-4)))
+        model.latent.mean_raw.copy_(mean / GAIN)
+        model.latent.tril_raw.copy_(factor / GAIN)
+        model.latent.tril_raw.diagonal().copy_(torch.log(torch.expm1(factor.diagonal() - 1e-4)) / GAIN)
 
 
 def batch(model: GMRFMVAE, count: int = 1) -> Batch:
@@ -83,7 +83,7 @@ def test_elbo_is_its_monte_carlo_estimate(posterior: Posterior) -> None:
     """-E_q[log p(x | z) + log p(z) - log q(z)], the densities from torch.distributions."""
     model = make(posterior, components=3, latent=2)
     with torch.no_grad():
-        model.latent.raw.add_(0.2 * torch.randn(6, 6).double())
+        model.latent.tril_raw.add_(0.02 * torch.randn(6, 6).double())
         model.encoders.heads.bias.add_(0.5 * torch.randn(model.encoders.heads.bias.shape).double())
     data, count = batch(model), 1000
     mask = torch.ones(1, 3, dtype=torch.bool)
