@@ -29,6 +29,7 @@ SWITCH = "EPURE_NATIVE"
 MODES = ("auto", "off", "cpu", "cuda")
 X86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
 MSVC = sys.platform == "win32"
+OBJECT = ".obj" if MSVC else ".o"
 
 # Flags of the files that hold one instruction set each; which of them runs is decided when the module is loaded.
 ISA_FLAGS = {"kernels_avx2.cpp": ["/arch:AVX2"] if MSVC else ["-mavx2", "-mfma"]}
@@ -105,8 +106,15 @@ class BuildNative(build_ext):
         if current and target.stat().st_mtime > newest and not self.force:
             return
         temp.mkdir(parents=True, exist_ok=True)
+
+        def made(source: Path) -> str:
+            ready = temp / (f"{source.stem}.cu.o" if source.suffix == ".cu" else source.with_suffix(OBJECT))
+            if ready.exists() and ready.stat().st_mtime > newest and not self.force:
+                return str(ready)  # of these very flags, since the folder is named after them
+            return self.compile(source, plan, nvcc, temp)
+
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = list(pool.map(lambda source: self.compile(source, plan, nvcc, temp), sources(nvcc is not None)))
+            objects = list(pool.map(made, sources(nvcc is not None)))
         libraries, folders, options = [], [], list(plan["link"])
         if nvcc:
             libraries = ["cudart_static"] if MSVC else ["cudart_static", "rt", "dl", "pthread"]
