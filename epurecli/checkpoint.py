@@ -189,9 +189,14 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder}: not a run folder (no run.json)") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not readable ({error})") from error
-    missing = {"model", "components", "conditions"} - set(facts if isinstance(facts, dict) else ())
-    if missing:
-        raise CheckpointError(f"{path}: lacks {', '.join(sorted(missing))}")
+    try:
+        scaler, moments = ConditionScaler.from_dict(facts["conditions"]), facts["condition_moments"]
+        sizes = [len(values) for values in (scaler.shift, scaler.scale, moments["mean"], *moments["covariance"])]
+        whole = isinstance(facts["model"], str) and len(facts["components"]) > 0 and len(facts["data"]["digest"]) > 0
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not the facts of a run ({type(error).__name__}: {error})") from error
+    if not whole or set(sizes) != {len(scaler.columns)}:
+        raise CheckpointError(f"{path}: its facts do not fit together; the file was altered or damaged")
     return facts
 
 

@@ -136,13 +136,37 @@ def test_a_parent_that_is_a_file_is_refused(tmp_path: Path) -> None:
         new_run_folder(tmp_path / "file")
 
 
+FACTS = {
+    "model": "vae",
+    "components": ["a"],
+    "conditions": {"columns": ["w"], "shift": [0.0], "scale": [1.0], "minimum": [0.0], "maximum": [1.0]},
+    "condition_moments": {"mean": [0.5], "covariance": [[1.0]]},
+    "data": {"digest": "0"},
+}
+
+
 def make(parent: Path, name: str, finished: bool) -> Path:
     folder = parent / name
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(
-        json.dumps({"model": "vae", "components": [], "conditions": {}, "finished": finished})
-    )
+    (folder / "run.json").write_text(json.dumps({**FACTS, "finished": finished}))
     return folder
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("conditions", {}),
+        ("conditions", {**FACTS["conditions"], "shift": []}),
+        ("condition_moments", None),
+        ("condition_moments", {"mean": [], "covariance": []}),
+        ("components", 3),
+        ("data", {}),
+    ],
+)
+def test_facts_that_do_not_fit_together_are_named(tmp_path: Path, key: str, value: object) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({**FACTS, key: value}))
+    with pytest.raises(CheckpointError, match=r"run\.json"):
+        read_run(tmp_path)
 
 
 def test_the_newest_finished_run_by_name(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def sample(
     mask: Annotated[list[str], typer.Option(help="Hide this component, by number or name (repeatable).")] = [],  # noqa: B006
     source_component: Annotated[list[str], typer.Option(help="Cross-modal: what is given (repeatable).")] = [],  # noqa: B006
     target_component: Annotated[
-        list[str], typer.Option(help="Cross-modal: what is wanted (default: all the others).")
+        list[str], typer.Option(help="Cross-modal: what is wanted; the rest is drawn with it.")
     ] = [],  # noqa: B006
     input: Annotated[Path | None, typer.Option(help="Folder of designs to complete (default: the test split).")] = None,
     data: Annotated[
@@ -209,7 +209,7 @@ def _request(
         conditions = table[rows % len(table)] if table is not None else None
         return Request(mode, Numbered(number), seed, crisp=crisp, conditions=conditions)
 
-    observed = _observed(mode, components, hide, sources, targets, config, parse_component)
+    observed = _observed(mode, components, hide, sources, targets, config, parse_component, folder is not None)
     if folder is not None:
         from epurecli.data.partial import read_observed
 
@@ -223,6 +223,8 @@ def _request(
                 f"{folder}: of {bare} nothing is given but what is to be drawn",
                 hint="add another of its components, take it out, or hide fewer components",
             )
+        if masks.all():
+            raise DataError(f"{folder}: every design is complete", hint="hide what is to be drawn anew with --mask")
     else:
         source = dataset()
         chosen = source.test
@@ -237,7 +239,7 @@ def _request(
     )
 
 
-def _observed(mode: Mode, components, hide, sources, targets, config, parse_component):
+def _observed(mode: Mode, components, hide, sources, targets, config, parse_component, partial: bool):
     """Which components are given, (C,) bool: --mask hides, --source-component shows."""
     import numpy as np
 
@@ -251,6 +253,8 @@ def _observed(mode: Mode, components, hide, sources, targets, config, parse_comp
             raise UsageError(
                 "--source-component and --target-component belong to --mode cross-modal", hint="use --mask"
             )
+        if not hide and partial:  # what the designs lack is what is drawn
+            return shown
         if not hide:
             hide = [components[0]]
             console.note(f"--mask is not given: hiding {components[0]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from epurecli.config import RunConfig
 
 EPURE_CSV = Path("data/epure/performances.csv")
+EPOCHS = re.compile(r"training(\.\w+)?\.epochs=")  # the one key that may change when a run goes on
 
 
 def train(
@@ -33,7 +35,10 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Overrides training.seed.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, ...")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder for runs (default: the config's paths.output_dir).")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Continue this run folder with its own config.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Continue this run with its own config (more epochs: --set training.epochs=N)."),
+    ] = None,
     init_from: Annotated[
         Path | None, typer.Option(help="Start a new run from these weights (run folder or file).")
     ] = None,
@@ -42,8 +47,7 @@ def train(
     """Train a model; the run folder it makes is what `epure sample` takes.
 
     Without --config and --data: the EPURE data set with the plan's config where data/epure is found, otherwise the
-    built-in
-    toy tyres with the toy config.
+    built-in toy tyres with the toy config.
     """
     from epurecli.models.registry import room_of
 
@@ -52,7 +56,7 @@ def train(
         given = {
             "--config": config,
             "--data": data,
-            "--set": set_,
+            "--set": [t for t in set_ if not EPOCHS.match(t)],
             "--seed": seed,
             "--out": out,
             "--init-from": init_from,
@@ -68,7 +72,7 @@ def train(
 
     from epurecli import checkpoint
     from epurecli.cli.options import parse_device
-    from epurecli.config import load_config
+    from epurecli.config import dump_config, load_config
     from epurecli.models.registry import schema_of
 
     where = parse_device(device)
@@ -76,7 +80,9 @@ def train(
         facts = checkpoint.read_run(resume)
         if facts["model"] != model:
             raise UsageError(f"{resume} is a run of {facts['model']}, not of {model}")
-        resolved = load_config(resume / "config.yaml", schema_of)
+        resolved = load_config(resume / "config.yaml", schema_of, set_)
+        if set_:  # more epochs
+            checkpoint.write_atomic(resume / "config.yaml", dump_config(resolved).encode())
     run_training(resolved, where, out, resume, init_from, tensorboard)
 
 

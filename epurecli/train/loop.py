@@ -105,7 +105,10 @@ class StageLoop:
         self.best: Snapshot | None = None  # not yet saved
         self.last: Snapshot | None = None
         self.saved = time.monotonic()
-        self.steps_per_epoch = math.ceil(len(run.dataset.train) / stage.settings.batch_size)
+        # a last batch of one design has no batch statistics
+        self.skips_last = 1 == len(run.dataset.train) % stage.settings.batch_size < len(run.dataset.train)
+        whole, rest = divmod(len(run.dataset.train), stage.settings.batch_size)
+        self.steps_per_epoch = whole + (rest > self.skips_last) if whole else 1
         run.reporter.stage(stage.name, index, count, stage.settings, self.steps_per_epoch)
 
     def run(self, stop_requested: Callable[[], bool]) -> None:
@@ -159,8 +162,7 @@ class StageLoop:
         multiple = len(self.stage.objectives) > 1
         arm(run.model, self.stage.objectives[0])
         train, size = run.dataset.train, self.settings.batch_size
-        alone = len(train) > 1 and len(train) % size == 1  # a last batch of one design has no batch statistics
-        for batch in epoch_batches(run.dataset, train, size, order, run.device, alone, progress.batch):
+        for batch in epoch_batches(run.dataset, train, size, order, run.device, self.skips_last, progress.batch):
             progress.elapsed = done + time.monotonic() - began
             for objective, optimizer in zip(self.stage.objectives, self.optimizers, strict=True):
                 if multiple:
