@@ -13,7 +13,7 @@ from epurecli.gmrf import GaussianPrior
 UNIT = math.log(math.expm1(1.0))  # softplus(UNIT) = 1
 
 # Adam moves every number by about the learning rate a step, which suits weights of order 0.1. The prior's entries are
-# of the latents' order, one to ten: without a gain it lags so far behind the encoders that correlations are hardly learnt.
+# of the latents' order, one to ten: without a gain it lags far behind the encoders, and correlations are hardly learnt.
 GAIN = 10.0
 
 
