@@ -158,6 +158,8 @@ class BuildNative(build_ext):
 
         includes = [pybind11.get_include(), *self.include_dirs, str(ROOT / "csrc")]
         flags = plan["compile"] + ISA_FLAGS.get(source.name, [])
+        if source.parent.name != "cpu" and not MSVC:
+            flags = [*flags, "-O1"]  # the bindings do no arithmetic
         (made,) = self.compiler.compile(
             [str(source)], output_dir=str(temp), include_dirs=includes, extra_postargs=flags, depends=[]
         )

@@ -29,7 +29,7 @@ long assemble(const AssembleCall<ScalarOf<V>>& call) {
   const Shape& shape = call.shape;
   const long groups = (call.rows + W - 1) / W, n = shape.n, np = shape.np, k = shape.k;
   Counter counter;
-  return on_threads(call.threads, groups, [&](int) {
+  return on_threads(call.threads, groups, 8.0 * double(np) * double(np), [&](int) {
     Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * std::size_t(k + 3 * np)))};
     V *coupling = arena.take(k), *variance = arena.take(np), *scale = arena.take(np);
     T* own = reinterpret_cast<T*>(arena.take(np));
@@ -64,7 +64,7 @@ long assemble_backward(const AssembleCall<ScalarOf<V>>& call) {
   const Shape& shape = call.shape;
   const long groups = (call.rows + W - 1) / W, n = shape.n, np = shape.np, k = shape.k;
   Counter counter;
-  return on_threads(call.threads, groups, [&](int) {
+  return on_threads(call.threads, groups, 8.0 * double(np) * double(np), [&](int) {
     Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * std::size_t(2 * k + 4 * np)))};
     V *coupling = arena.take(k), *pairs = arena.take(k), *variance = arena.take(np), *scale = arena.take(np);
     V *dvariance = arena.take(np), *dscale = arena.take(np);

@@ -105,7 +105,7 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
   const int n = shape.n, np = shape.np, k = call.coupling ? shape.k : 0;
   const long groups = (call.rows + W - 1) / W;
   Counter counter;
-  return on_threads(call.threads, groups, [&](int) {
+  return on_threads(call.threads, groups, matrix_cost(shape), [&](int) {
     const std::size_t numbers = std::size_t(k) + 11 * std::size_t(np) + std::size_t(np) * np;
     Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * numbers + sizeof(int) * std::size_t(np) * W))};
     V *coupling = arena.take(k), *variance = arena.take(np), *scale = arena.take(np), *rows = arena.take(np * np);

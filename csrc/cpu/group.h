@@ -69,9 +69,13 @@ struct Crew {
     crew.worst[rank] = crew.work(rank);
   }
 };
+// `cost` of an item in vector operations, roughly: waking a thread for less than some 20 us of work costs more than it saves.
 template <class Work>
-inline long on_threads(int threads, long items, const Work& work) {
-  int count = threads < items ? threads : int(items);
+inline long on_threads(int threads, long items, double cost, const Work& work) {
+  const double useful = 1.0 + double(items) * cost / 40e3;
+  const long most = useful < 256.0 ? long(useful) : 256;
+  const long wanted = items < most ? items : most;
+  int count = threads < wanted ? threads : int(wanted);
   count = count < 1 ? 1 : count > 256 ? 256 : count;
   Crew<Work> crew{work, {}};
   for (int i = 0; i < count; ++i) crew.worst[i] = -1;
@@ -80,6 +84,12 @@ inline long on_threads(int threads, long items, const Work& work) {
   for (int i = 0; i < count; ++i)
     if (crew.worst[i] >= 0 && (first < 0 || crew.worst[i] < first)) first = crew.worst[i];
   return first;
+}
+
+// Of one factorisation and what goes with it.
+inline double matrix_cost(const Shape& shape) {
+  const double np = shape.np;
+  return np * np * np / 6 + 8 * np * np;
 }
 
 }  // namespace EPURE_ISA

@@ -101,7 +101,7 @@ long condition_shared(const SharedCall<ScalarOf<V>>& call) {
   long items = 0;
   for (long m = 0; m < call.masks; ++m) items += (call.begin[m + 1] - call.begin[m] + per - 1) / per;
   Counter counter;
-  on_threads(call.threads, items, [&](int) {
+  on_threads(call.threads, items, 4.0 * n * n, [&](int) {
     Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * 10 * std::size_t(n) + sizeof(int) * std::size_t(n)))};
     V *value = arena.take(2 * n), *noise = arena.take(2 * n), *drive = arena.take(2 * n);
     V *centre = arena.take(2 * n), *sample = arena.take(2 * n);
