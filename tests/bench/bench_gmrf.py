@@ -1,6 +1,7 @@
 """Times the Gaussian operations side by side, in one process: `python tests/bench/bench_gmrf.py [--quick]`.
 
-Medians in milliseconds. Rivals stand in gmrf_rivals.py; "best" is the fastest of the torch ways, torch.compile of it apart.
+Medians in milliseconds. Rivals stand in gmrf_rivals.py; "best" is the fastest of the torch ways, "compile" that way
+compiled.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from torch import Tensor
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
 
-import gmrf_rivals as rivals
+import gmrf_rivals as rivals  # noqa: E402
 
-from epurecli.gmrf import (
+from epurecli.gmrf import (  # noqa: E402
     CoupledGaussian,
     GaussianPrior,
     assemble_covariance,

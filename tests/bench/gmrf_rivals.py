@@ -1,4 +1,4 @@
-"""What the native Gaussian step is measured against: the earlier code's way, and the best torch that could be written."""
+"""What the native Gaussian step is measured against: the earlier code's way, and the best torch one can write."""
 
 from __future__ import annotations
 
