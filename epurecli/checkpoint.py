@@ -222,6 +222,12 @@ def newest_run(parent: Path, model: str) -> Path:
     raise NotFound(f"no finished run of {model} under {parent}{unfinished}", hint=f"train one: epure train {model}")
 
 
+def newest_stage(parent: Path, stage: str, digest: str) -> Path | None:
+    """The weights that the newest run on the same data left at the end of a stage."""
+    paths = sorted(parent.glob(f"*/{stage}.safetensors"), key=lambda p: _run_order(p.parent), reverse=True)
+    return next((p for p in paths if read_run(p.parent)["data"]["digest"] == digest), None)
+
+
 def _run_order(folder: Path) -> tuple[str, int]:
     stamp, _, n = folder.name.rpartition("-")
     return (stamp, int(n)) if n.isdigit() else (folder.name, 0)

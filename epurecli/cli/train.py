@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import torch
 
     from epurecli.config import RunConfig
+    from epurecli.data.dataset import Dataset
+    from epurecli.models.base import GenerativeModel
 
 EPURE_CSV = Path("data/epure/performances.csv")
 EPOCHS = re.compile(r"training(\.\w+)?\.epochs=")  # the one key that may change when a run goes on
@@ -42,6 +44,10 @@ def train(
     init_from: Annotated[
         Path | None, typer.Option(help="Start a new run from these weights (run folder or file).")
     ] = None,
+    stage: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train this stage only; a later one starts from the newest run of the one before."),
+    ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")] = False,
 ) -> None:
     """Train a model; the run folder it makes is what `epure sample` takes.
@@ -61,6 +67,7 @@ def train(
             "--out": out,
             "--init-from": init_from,
             "--budget": budget,
+            "--stage": stage,
         }
         clash = [flag for flag, value in given.items() if value not in (None, [])]
         if clash:
@@ -83,7 +90,7 @@ def train(
         resolved = load_config(resume / "config.yaml", schema_of, set_)
         if set_:  # more epochs
             checkpoint.write_atomic(resume / "config.yaml", dump_config(resolved).encode())
-    run_training(resolved, where, out, resume, init_from, tensorboard)
+    run_training(resolved, where, out, resume, init_from, tensorboard, stage)
 
 
 def resolve(
@@ -132,6 +139,7 @@ def run_training(
     resume: Path | None = None,
     init_from: Path | None = None,
     tensorboard: bool = False,
+    only_stage: int | None = None,
 ) -> Path:
     """Train as configured, showing progress; returns the run folder."""
     import torch
@@ -157,6 +165,10 @@ def run_training(
         source = init_from / "best.safetensors" if init_from.is_dir() else init_from
         checkpoint.load_weights(model, source)
         console.note(f"starting from the weights of {source}")
+    if resume is None:
+        model.load_pretrained()
+    if only_stage is not None:
+        _before_stage(model, only_stage, out or resolved.paths.output_dir, dataset)
     total = sum(p.numel() for p in model.parameters())
     console.note(f"model: {resolved.model.type}, {total / 1e6:.2f} M parameters, on {device}")
     writer = _tensorboard(tensorboard)
@@ -178,7 +190,8 @@ def run_training(
         reporter = TrainingProgress(progress, events)
         run = Run(model, dataset, folder, resolved.training.seed, device, autocast, reporter)
         try:
-            fit(run, resume=resume is not None, stop_requested=stop_requested)
+            only = None if only_stage is None else only_stage - 1
+            fit(run, resume=resume is not None, only_stage=only, stop_requested=stop_requested)
         except Stopped:
             progress.stop()
             console.note(f"stopped; continue with: epure train {resolved.model.type} --resume {folder}")
@@ -196,7 +209,27 @@ def run_training(
     return folder
 
 
-def _check_fits(config: RunConfig, dataset) -> None:
+def _before_stage(model: GenerativeModel, number: int, parent: Path, dataset: Dataset) -> None:
+    """Weights of the stage before, from the newest run that has them on the same data."""
+    from epurecli import checkpoint
+
+    names = [stage.name for stage in model.stages()]
+    kind = model.config.model.type
+    if number > len(names):
+        raise UsageError(f"--stage {number}: {kind} has {len(names)}: {', '.join(names)}")
+    if number == 1:
+        return
+    path = checkpoint.newest_stage(parent, names[number - 2], dataset.digest)
+    if path is None:
+        raise NotFound(
+            f"no run under {parent} has finished stage {number - 1} ({names[number - 2]}) on this data",
+            hint=f"train it: epure train {kind} --stage {number - 1}",
+        )
+    checkpoint.load_weights(model, path)
+    console.note(f"stage {number} ({names[number - 1]}) starts from {path}")
+
+
+def _check_fits(config: RunConfig, dataset: Dataset) -> None:
     if tuple(dataset.image_size) != tuple(config.model.image_size):
         raise UsageError(
             f"the images are {dataset.image_size[0]}x{dataset.image_size[1]}, "

@@ -7,8 +7,9 @@ and no model.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -82,6 +83,13 @@ class GenerativeModel(nn.Module, ABC):
     def graphs(self) -> Sequence[Graph]:
         """What ONNX may see. A graph has no randomness of its own: noise is an input."""
         return ()
+
+    def load_pretrained(self) -> None:
+        """Fill in weights that the config brings, before training. Raises: ConfigError, CheckpointError."""
+
+    def stage_files(self, stage: str) -> Mapping[Path, tuple[Mapping[str, Tensor], Mapping[str, str]]]:
+        """Files (tensors, metadata) that a finished stage leaves outside the run folder."""
+        return {}
 
     def training_only(self) -> tuple[nn.Module, ...]:
         """Modules that no sample needs (an auxiliary encoder of an early stage): counted apart."""

@@ -33,6 +33,9 @@ ROOMS: dict[str, Room] = {
     "gmrf_mvae": Room(
         "GMRF MVAE", "epurecli.models.gmrf_mvae.config:GMRFConfig", "epurecli.models.gmrf_mvae.model:GMRFMVAE"
     ),
+    "meta_vae": Room(
+        "Meta-VAE", "epurecli.models.meta_vae.config:MetaVAEConfig", "epurecli.models.meta_vae.model:MetaVAE"
+    ),
 }
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from epurecli.checkpoint import load_weights, save_weights, update_run
+from epurecli.checkpoint import load_weights, save_tensors, save_weights, update_run
 from epurecli.config.schema import StageConfig
 from epurecli.data.dataset import Dataset
 from epurecli.data.loader import epoch_batches
@@ -57,8 +57,16 @@ class Stopped(Exception):
     """Training was asked to stop and has saved its state."""
 
 
-def train(run: Run, *, resume: bool = False, first_stage: int = 0, stop_requested: Callable[[], bool] = never) -> None:
-    """Train all stages; leaves best.safetensors and last.safetensors in the run folder.
+def train(
+    run: Run,
+    *,
+    resume: bool = False,
+    only_stage: int | None = None,
+    stop_requested: Callable[[], bool] = never,
+) -> None:
+    """Train all stages, or one of them; leaves best.safetensors and last.safetensors in the run folder.
+
+    A run is finished, and found by sampling, once its last stage is.
 
     Raises:
         NumericalError: a loss or gradient is not finite; the last good checkpoints are kept.
@@ -66,10 +74,11 @@ def train(run: Run, *, resume: bool = False, first_stage: int = 0, stop_requeste
     """
     model = run.model.to(run.device, memory_format=torch.channels_last)
     stages = model.stages()
-    progress, saved = Progress(stage=first_stage), None
+    progress, saved = Progress(stage=only_stage or 0), None
     if resume:
         progress, *saved = load_progress(run.folder / "state.safetensors")
-    for index in range(progress.stage, len(stages)):
+    end = len(stages) if only_stage is None else only_stage + 1
+    for index in range(progress.stage, end):
         if index != progress.stage:
             progress = Progress(stage=index, rows=progress.rows)
         stage = stages[index]
@@ -88,7 +97,10 @@ def train(run: Run, *, resume: bool = False, first_stage: int = 0, stop_requeste
                 epoch=progress.best_epoch,
                 metric=progress.best,
             )
-    update_run(run.folder, finished=True, best=progress.best, best_epoch=progress.best_epoch)
+        for path, (tensors, facts) in model.stage_files(stage.name).items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_tensors(path, tensors, facts)
+    update_run(run.folder, finished=end == len(stages), best=progress.best, best_epoch=progress.best_epoch)
 
 
 class StageLoop:

@@ -68,6 +68,9 @@ class Point(nn.Module):
     def stages(self) -> list[Stage]:
         return [Stage("pull", self.settings, (Objective("pull", (self.inner,), self.loss),), self.validate)]
 
+    def stage_files(self, stage: str) -> dict:
+        return {}
+
 
 @pytest.fixture
 def make_run(small: RunConfig, dataset: Dataset, tmp_path: Path) -> Callable[..., Run]:

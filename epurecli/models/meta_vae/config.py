@@ -1,0 +1,93 @@
+"""What a Meta-VAE config may say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from epurecli.config.schema import Claim, ModelConfig, PathsConfig, RunConfig, RunSettings, StageConfig
+
+Width = Annotated[int, Field(ge=1)]
+
+
+class MetaModelConfig(ModelConfig):
+    """The plan's keys (section 3.3), the widths that it outlines, and the patch size."""
+
+    type: Literal["meta_vae"]
+    channels: Literal[1] = 1  # per component
+    latent_dim_meta: Annotated[int, Field(ge=1)] = 32
+    component_latent_dim: Annotated[int, Field(ge=1)] = 4  # of each marginal VAE
+    marginal_widths: Annotated[tuple[Width, ...], Field(min_length=1)] = (64, 48, 32, 24, 16)  # coarsest first
+    backbone_widths: Annotated[tuple[Width, ...], Field(min_length=1)] = (24, 48, 96, 128)  # finest first
+    patch_size: Literal[1, 2, 4] = 1
+    marginal_vae_paths: tuple[Path, ...] | None = None  # decoders of one's own, one file a component: no stage 1
+
+    @model_validator(mode="after")
+    def _grids_exist(self) -> MetaModelConfig:
+        for name, halvings in (
+            ("marginal_widths", len(self.marginal_widths) - 1),
+            ("backbone_widths", len(self.backbone_widths)),
+        ):
+            shrink = self.patch_size * 2**halvings
+            if self.image_size[0] % shrink or self.image_size[1] % shrink:
+                raise ValueError(
+                    f"{name} has {len(getattr(self, name))} widths, which with patch_size {self.patch_size} reduces an "
+                    f"image {shrink} times, but image_size {self.image_size[0]}x{self.image_size[1]} is no "
+                    "multiple of it"
+                )
+        return self
+
+
+class MetaTraining(RunSettings):
+    """Two stages: the marginal VAEs, then the Meta-VAE over their frozen decoders."""
+
+    stage1: StageConfig = StageConfig(epochs=50, batch_size=64, lr=1e-3)
+    stage2: StageConfig = StageConfig(epochs=200, batch_size=16, lr=1e-4)
+    budget_s: Annotated[float, Field(gt=0)] | None = None  # wall-clock limit of both stages together
+    stage1_share: Annotated[float, Field(gt=0, lt=1)] = 0.35  # of budget_s
+
+    @field_validator("stage2")
+    @classmethod
+    def _batch_statistics(cls, stage: StageConfig) -> StageConfig:
+        if stage.batch_size < 2:
+            raise ValueError("batch_size must be at least 2: BatchNorm needs more than one design")
+        return stage
+
+    def share(self, stage: StageConfig, part: float) -> StageConfig:
+        """The stage with its part of the whole budget, unless it has a limit of its own."""
+        if self.budget_s is None or stage.budget_s is not None:
+            return stage
+        return stage.model_copy(update={"budget_s": part * self.budget_s})
+
+
+class MetaPaths(PathsConfig):
+    """`pretrained_dir` is where stage 1 leaves its decoders, one file a component, for `marginal_vae_paths`."""
+
+    pretrained_dir: Path | None = None
+
+
+class MetaVAEConfig(RunConfig):
+    """A whole Meta-VAE run."""
+
+    CLAIM = Claim(
+        total=(4.0, 4.5),
+        trainable=(3.7, 4.0),
+        frozen=(0.36, 0.6),
+        text="4-4.5 M (3.7-4 M trainable, 0.36-0.6 M frozen)",
+    )
+
+    model: MetaModelConfig
+    training: MetaTraining = MetaTraining()
+    paths: MetaPaths
+
+    @model_validator(mode="after")
+    def _a_file_for_each_component(self) -> MetaVAEConfig:
+        paths, names = self.model.marginal_vae_paths, self.data.component_dirs
+        if paths is not None and len(paths) != len(names):
+            raise ValueError(
+                f"model.marginal_vae_paths has {len(paths)} files for {len(names)} components ({', '.join(names)}); "
+                f"give one file a component, in that order, or leave it out to train them in stage 1"
+            )
+        return self
