@@ -83,10 +83,16 @@ def race(rivals: dict[str, Callable[[], object]], seconds: float, middle: Middle
 
 
 def bench_speed(
-    config: str, batches: Sequence[int], with_compile: bool, threads: int, seconds: float, middle: Middle
+    config: str,
+    names: Sequence[str],
+    batches: Sequence[int],
+    with_compile: bool,
+    threads: int,
+    seconds: float,
+    middle: Middle,
 ) -> None:
     graphs = graphs_of(config)
-    for name in ("decoder", "sampler"):
+    for name in names:
         graph = graphs[name]
         session = session_of(graph, threads)
         ports = [port.name for port in graph.inputs]
@@ -193,6 +199,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="*", default=CONFIGS)
     parser.add_argument("--quick", action="store_true", help="batches 1, 16 and 64, no torch.compile, 1,000 designs")
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
+    parser.add_argument("--graphs", nargs="+", default=("decoder", "sampler"))
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--end-to-end", action="store_true")
     parser.add_argument("--no-compile", action="store_true")
@@ -207,11 +215,11 @@ def main() -> None:
         elif args.end_to_end:
             bench_end_to_end(config, 1000 if args.quick else 10_000)
         else:
-            batches = (1, 16, 64) if args.quick else BATCHES
+            batches = (1, 16, 64) if args.quick else args.batches
             compiled = not (args.quick or args.no_compile)
             seconds = min(args.seconds, 2) if args.quick else args.seconds
             middle = min if args.least else statistics.median
-            bench_speed(config, batches, compiled, args.threads, seconds, middle)
+            bench_speed(config, args.graphs, batches, compiled, args.threads, seconds, middle)
 
 
 if __name__ == "__main__":
