@@ -7,7 +7,7 @@ BUDGET ?= 120s
 BIN := $(VENV)/bin
 EPURE := $(abspath $(BIN))/epure
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all bench cuda sanitize lint clean
 
 # Each step is an ordinary command, printed before it runs: the demo is also the tutorial.
 demo: $(VENV)/.installed
@@ -50,6 +50,21 @@ $(VENV)/.installed: $(SOURCES) | $(BIN)/python
 $(VENV)/.installed-test: $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	@touch $@ $(VENV)/.installed
+
+# Timings, as ratios side by side in one process: what data, training, the Gaussian operations and ONNX cost.
+bench: $(VENV)/.installed-test
+	$(BIN)/python tests/bench/bench_data.py
+	$(BIN)/python tests/bench/bench_train.py
+	$(BIN)/python tests/bench/bench_gmrf.py
+	$(BIN)/python tests/bench/bench_onnx.py
+
+# Builds the extension with its CUDA kernels (needs nvcc).
+cuda: $(VENV)/.installed-test
+	EPURE_NATIVE=cuda $(BIN)/python setup.py build_ext --inplace
+
+# The native kernels under the address, undefined-behaviour and thread sanitizers (minutes).
+sanitize:
+	sh csrc/sanitize.sh
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info

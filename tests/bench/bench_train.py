@@ -1,7 +1,7 @@
 """Training throughput: this project's loop against the plain way.
 
-The plain way is what a first script does: a torch Dataset that opens the PNGs with PIL, a DataLoader, an unfused AdamW and
-`loss.item()` in every step. Both train the same model on the same designs, alternately, in one process.
+The plain way is what a first script does: a torch Dataset that opens the PNGs with PIL, a DataLoader, an unfused AdamW
+and `loss.item()` in every step. Both train the same model on the same designs, alternately, in one process.
 
     python tests/bench/bench_train.py [--config vae_toy] [--count 1000] [--rounds 3]
 """
@@ -115,9 +115,8 @@ def main() -> None:
             (our_epoch(config, dataset), plain_epoch(config, root, options.workers)) for _ in range(options.rounds)
         ]
         plain_data, our_data = data_only(config, root, dataset)
-    print(
-        f"{options.config}, {options.count} designs, batch {config.training.batch_size}, {torch.get_num_threads()} threads"
-    )
+    threads = torch.get_num_threads()
+    print(f"{options.config}, {options.count} designs, batch {config.training.batch_size}, {threads} threads")
     print(f"  this loop  {median(a for a, _ in pairs):8.0f} designs/s")
     print(f"  plain way  {median(b for _, b in pairs):8.0f} designs/s  (DataLoader, {options.workers} workers)")
     print(f"  ratio      {median(a / b for a, b in pairs):8.2f}")
