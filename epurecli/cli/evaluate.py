@@ -11,8 +11,9 @@ from epurecli.cli import console
 from epurecli.errors import UsageError
 
 if TYPE_CHECKING:
-    from epurecli.data.dataset import Dataset
     from epurecli.evaluate import Report
+
+REPORTS = Path("reports")
 
 
 def evaluate(
@@ -27,6 +28,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default: reports/<name>-<n>).")] = None,
 ) -> None:
     """Judge designs: validity, conditioning, inpainting, distribution, novelty, each beside what real designs score."""
+    from epurecli.cli.options import fresh_folder, open_data
     from epurecli.models.registry import ROOMS
 
     if what in ROOMS:
@@ -37,12 +39,12 @@ def evaluate(
         from epurecli.cli import judging
         from epurecli.evaluate import evaluate as judge
 
-        dataset = _open(data)
+        dataset = open_data(data)
         samples = judging.read_samples(Path(what), dataset.components)
         reports = [judge(samples, judging.reference_of(dataset), model=Path(what).name)]
     else:
         raise UsageError(f"{what!r} is neither a model nor a folder of samples", hint=f"models: {', '.join(ROOMS)}")
-    _publish(reports, out or _fresh(Path(what).name))
+    _publish(reports, out or fresh_folder(REPORTS, Path(what).name))
 
 
 def compare(
@@ -56,6 +58,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default: reports/compare-<n>).")] = None,
 ) -> None:
     """Put models side by side in one report: mean and spread over seeds, each metric beside what real designs score."""
+    from epurecli.cli.options import fresh_folder
     from epurecli.models.registry import room_of
 
     for model in models:
@@ -68,7 +71,7 @@ def compare(
         for number in numbers:
             run = _train(model, data, budget, number, device) if train else None
             reports.append(_judge(model, run, data, num_samples, number, device))
-    _publish(reports, out or _fresh("compare"))
+    _publish(reports, out or fresh_folder(REPORTS, "compare"))
 
 
 def _seeds(text: str) -> list[int]:
@@ -89,29 +92,15 @@ def _train(model: str, data: Path | None, budget: str | None, seed: int, device:
     return run_training(resolve(model, None, data, [], budget, seed), parse_device(device))
 
 
-def _open(data: Path, like=None) -> Dataset:
-    from epurecli.cli.options import data_section
-    from epurecli.cli.progress import counting
-    from epurecli.config.schema import DataConfig
-    from epurecli.data.dataset import open_dataset
-
-    section = data_section(data)
-    if like is not None:
-        section["condition_columns"] = like.condition_columns
-    with counting() as report:
-        return open_dataset(DataConfig.model_validate(section), report)
-
-
 def _judge(model: str, run: Path | None, data: Path | None, count: int, seed: int, device: str) -> Report:
     from epurecli import checkpoint
     from epurecli.cli import judging
-    from epurecli.cli.options import parse_device
-    from epurecli.data.dataset import open_dataset
+    from epurecli.cli.options import open_data, parse_device
 
     where = parse_device(device)
     trained = checkpoint.load_model(run or checkpoint.newest_run(Path("outputs") / model, model), expect=model)
     console.note(f"judging {trained.path}, epoch {trained.epoch}")
-    dataset = open_dataset(trained.config.data) if data is None else _open(data, trained.config.data)
+    dataset = open_data(data, trained.config.data)
     return judging.judge_model(trained, dataset, judging.reference_of(dataset), count, seed, where)
 
 
@@ -141,10 +130,3 @@ def _publish(reports: list[Report], folder: Path) -> None:
     for note in summary.notes:
         console.note(note)
     console.say(f"report: {paths[2]}")
-
-
-def _fresh(name: str) -> Path:
-    n = 0
-    while (Path("reports") / f"{name}-{n}").exists():
-        n += 1
-    return Path("reports") / f"{name}-{n}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from epurecli.checkpoint import TrainedModel
 from epurecli.data.dataset import Dataset
 from epurecli.errors import DataError, NotFound
 from epurecli.evaluate import Designs, Inpainted, Reference, Report, evaluate, fit_reference, requests_beyond
-from epurecli.sample.sampler import Request, draw
+from epurecli.sample.sampler import Numbered, Request, draw
 from epurecli.types import Mode
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def judge_model(
 
     Completions hide one component of each test design in turn, drawn ten times.
     """
-    samples = _images(trained, Request(Mode.UNCONDITIONAL, _Names(count), seed, crisp=_crisp(trained)), device)
+    samples = _images(trained, Request(Mode.UNCONDITIONAL, Numbered(count), seed, crisp=_crisp(trained)), device)
     conditional = inpainted = None
     if dataset.scaler.columns:
         rng = np.random.default_rng(seed)
@@ -44,7 +43,7 @@ def judge_model(
             dataset.conditions[dataset.train], range(dataset.conditions.shape[1]), int(BEYOND * count), rng
         )
         asked = np.concatenate([dataset.conditions[rng.choice(dataset.test, count - len(beyond))], beyond])
-        request = Request(Mode.CONDITIONAL, _Names(count), seed, crisp=_crisp(trained), conditions=asked)
+        request = Request(Mode.CONDITIONAL, Numbered(count), seed, crisp=_crisp(trained), conditions=asked)
         conditional = Designs(_images(trained, request, device), asked)
     parts = len(dataset.components)
     if parts > 1:
@@ -68,7 +67,7 @@ def complete(
     draws: int = 10,
 ) -> NDArray[np.float32]:  # (B, S, C, H, W)
     """Every draw of the completions of some designs."""
-    names = _Names(len(rows))
+    names = Numbered(len(rows))
     request = Request(
         Mode.INPAINTING, names, seed, draws, True, _crisp(trained), None, dataset.images, rows, mask, True
     )
@@ -107,17 +106,4 @@ def _images(trained: TrainedModel, request: Request, device: torch.device) -> ND
 
 def _draw(trained: TrainedModel, request: Request, device: torch.device):
     network = trained.model.to(device)
-    return draw(replace(request), network.generate, network.noise_dim, trained.scaler, device)
-
-
-class _Names:
-    """Names nobody reads."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, part: slice) -> list[str]:
-        return [str(i) for i in range(*part.indices(self.count))]
+    return draw(request, network.generate, network.noise_dim, trained.scaler, device)

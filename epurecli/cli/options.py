@@ -13,6 +13,9 @@ from epurecli.types import Mode
 if TYPE_CHECKING:
     import torch
 
+    from epurecli.config.schema import DataConfig
+    from epurecli.data.dataset import Dataset
+
 
 def parse_mode(text: str) -> Mode:
     """Raises: UsageError, naming the modes there are."""
@@ -81,6 +84,28 @@ def data_section(directory: Path) -> dict[str, Any]:
     from epurecli.data.describe import infer_config
 
     return infer_config(directory).model_dump(mode="json")
+
+
+def open_data(directory: Path | None, own: DataConfig | None = None) -> Dataset:
+    """A folder of designs, with the conditions of a run's `own` data where there is one; else that data itself."""
+    from epurecli.cli.progress import counting
+    from epurecli.config.schema import DataConfig
+    from epurecli.data.dataset import open_dataset
+
+    config = own
+    if directory is not None:
+        conditions = {} if own is None else {"condition_columns": own.condition_columns}
+        config = DataConfig.model_validate(data_section(directory) | conditions)
+    with counting() as report:
+        return open_dataset(config, report)
+
+
+def fresh_folder(parent: Path, name: str) -> Path:
+    """The first `<name>-<n>` that is not there."""
+    n = 0
+    while (parent / f"{name}-{n}").exists():
+        n += 1
+    return parent / f"{name}-{n}"
 
 
 def onnx_folder(weights: Path) -> Path:

@@ -12,7 +12,12 @@ from epurecli.errors import DataError, UsageError
 from epurecli.types import MAX_SEED
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from epurecli.checkpoint import TrainedModel
+    from epurecli.config import RunConfig
+    from epurecli.data.dataset import Dataset
     from epurecli.sample.sampler import Request
     from epurecli.types import Mode
 
@@ -62,7 +67,7 @@ def sample(
 ) -> None:
     """Draw designs with a trained model: PNGs per component, manifest.csv, contact_sheet.png."""
     from epurecli.cli.backend import BACKENDS, choose
-    from epurecli.cli.options import parse_mode
+    from epurecli.cli.options import fresh_folder, parse_mode
     from epurecli.models.registry import room_of
 
     room_of(model)
@@ -102,7 +107,7 @@ def sample(
     )  # fmt: skip
     engine = choose(backend, onnx_dir, device, trained, request)
     console.note(f"backend: {engine.name}")
-    folder = out or _fresh(trained.config.paths.samples_dir, wanted.value)
+    folder = out or fresh_folder(trained.config.paths.samples_dir, wanted.value)
     provenance = {
         "model": model, "mode": wanted.value, "seed": str(seed), "backend": engine.name,
         "checkpoint": trained.path.as_posix(), "checkpoint_sha256": trained.digest,
@@ -161,9 +166,8 @@ def _request(
     """Put together what to draw: names, conditions, observed parts."""
     import numpy as np
 
-    from epurecli.cli.options import data_section, parse_component
-    from epurecli.data.dataset import open_dataset
-    from epurecli.sample.sampler import Request
+    from epurecli.cli.options import open_data
+    from epurecli.sample.sampler import Numbered, Request
     from epurecli.types import Mode
 
     config = trained.config
@@ -177,14 +181,8 @@ def _request(
     if mode is Mode.UNCONDITIONAL and table is not None:
         raise UsageError("--mode unconditional takes no conditions", hint="use --mode conditional")
 
-    def dataset():
-        section = data_section(data) if data is not None else None
-        chosen = (
-            type(config.data).model_validate({**section, "condition_columns": config.data.condition_columns})
-            if section
-            else config.data
-        )
-        found = open_dataset(chosen)
+    def dataset() -> Dataset:
+        found = open_data(data, config.data)
         if found.components != components:
             raise UsageError(
                 f"the data has {', '.join(found.components)}; the model was trained on {', '.join(components)}"
@@ -209,7 +207,7 @@ def _request(
         conditions = table[rows % len(table)] if table is not None else None
         return Request(mode, Numbered(number), seed, crisp=crisp, conditions=conditions)
 
-    observed = _observed(mode, components, hide, sources, targets, config, parse_component, folder is not None)
+    observed = _observed(mode, components, hide, sources, targets, config, folder is not None)
     if folder is not None:
         from epurecli.data.partial import read_observed
 
@@ -239,10 +237,19 @@ def _request(
     )
 
 
-def _observed(mode: Mode, components, hide, sources, targets, config, parse_component, partial: bool):
+def _observed(
+    mode: Mode,
+    components: tuple[str, ...],
+    hide: list[str],
+    sources: list[str],
+    targets: list[str],
+    config: RunConfig,
+    partial: bool,
+) -> NDArray[np.bool_]:
     """Which components are given, (C,) bool: --mask hides, --source-component shows."""
     import numpy as np
 
+    from epurecli.cli.options import parse_component
     from epurecli.types import Mode
 
     if len(components) == 1:
@@ -277,24 +284,3 @@ def _observed(mode: Mode, components, hide, sources, targets, config, parse_comp
     if shown.all():
         raise UsageError("no component is hidden: there is nothing to draw")
     return shown
-
-
-class Numbered:
-    """sample_00000, sample_00001, ...: names of any number of designs, made when asked for."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, part: slice) -> list[str]:
-        return [f"sample_{i:05d}" for i in range(*part.indices(self.count))]
-
-
-def _fresh(parent: Path, mode: str) -> Path:
-    """The first `<mode>-<n>` that is not there."""
-    n = 0
-    while (parent / f"{mode}-{n}").exists():
-        n += 1
-    return parent / f"{mode}-{n}"

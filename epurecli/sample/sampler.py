@@ -43,6 +43,19 @@ class Request:
         return len(self.names)
 
 
+class Numbered:
+    """sample_00000, sample_00001, ...: names of any number of designs, made when asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, part: slice) -> list[str]:
+        return [f"sample_{i:05d}" for i in range(*part.indices(self.count))]
+
+
 def draw(
     request: Request,
     generate: Generate,
