@@ -160,6 +160,10 @@ class LatentModel(GenerativeModel):
         """Latents and conditions (present = 0 where there is none) to images."""
         return self.likelihood.image(self.maps(z, self.conditioning(condition, present)))
 
+    def complete(self, z: Tensor, condition: Tensor, present: Tensor, observed: Tensor, mask: Tensor) -> Tensor:
+        """`decode` given some components, which come back as they are: (B, C, H, W) observed, (B, C) mask."""
+        return self.likelihood.complete(self.maps(z, self.conditioning(condition, present)), observed, mask)
+
     def condition_of(self, query: Query) -> tuple[Tensor, Tensor]:  # (B, D), (B, 1)
         """The query's condition and whether it has one."""
         device = self.device
@@ -174,8 +178,8 @@ class LatentModel(GenerativeModel):
             latents = [self.from_prior(n, condition, present) for n in noise]
             return torch.stack([self.decode(z, condition, present) for z in latents])
         belief = self.infer(query.observed, query.mask)
-        images = torch.stack([self.decode(belief.sample(n), condition, present) for n in noise])
-        return torch.where(query.mask[..., None, None], query.observed, images)
+        given = condition, present, query.observed, query.mask
+        return torch.stack([self.complete(belief.sample(n), *given) for n in noise])
 
     def from_prior(self, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # (B, N) -> (B, N)
         """Standard normal noise to latents, through the fitted flow where there is one."""

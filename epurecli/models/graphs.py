@@ -70,9 +70,8 @@ class InpaintGraph(nn.Module):
     def forward(self, images: Tensor, mask: Tensor, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:
         z = self.infer(images, mask).sample(noise)  # (S, B, N)
         draws = noise.shape[0]  # len() would bake it in
-        conditions, presences = (c.expand(draws, -1, -1).flatten(0, 1) for c in (condition, present))
-        decoded = self.model.decode(z.flatten(0, 1), conditions, presences).unflatten(0, noise.shape[:2])
-        return torch.where(mask[..., None, None], images, decoded)
+        given = (t.expand(draws, *t.shape).flatten(0, 1) for t in (condition, present, images, mask))
+        return self.model.complete(z.flatten(0, 1), *given).unflatten(0, noise.shape[:2])
 
 
 def latent_graphs(model: LatentModel, infer: Infer | None = None) -> tuple[Graph, ...]:

@@ -1,8 +1,8 @@
 """p(image | decoder output). Every log-likelihood is in nats, summed over pixels, one figure per design and component.
 
-A decoder emits one raw map per component; a likelihood scores an image under them (`log_prob`) and turns them into
-the image
-that they mean (`image`). Keeping both here is what prevents a sigmoid from being applied twice, or never.
+A decoder emits one raw map per component; a likelihood scores an image under them (`log_prob`), turns them into the
+image that they mean (`image`) and says what they mean once some components are known (`complete`). Keeping these here
+is what prevents a sigmoid from being applied twice, or never.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ class ImageLikelihood(nn.Module, ABC):
     @abstractmethod
     def image(self, maps: Tensor) -> Tensor:  # (..., C, H, W) -> same, in [0, 1]
         """The mean image."""
+
+    def complete(self, maps: Tensor, observed: Tensor, mask: Tensor) -> Tensor:  # (B, C, H, W) twice, (B, C)
+        """The mean image given the observed components, which come back as they are."""
+        return torch.where(mask[..., None, None], observed, self.image(maps))
 
 
 class Gaussian(ImageLikelihood):
@@ -100,6 +104,13 @@ class Categorical(ImageLikelihood):
 
     def image(self, maps: Tensor) -> Tensor:
         return F.pad(maps, (0, 0, 0, 0, 1, 0)).softmax(-3)[..., 1:, :, :]
+
+    def complete(self, maps: Tensor, observed: Tensor, mask: Tensor) -> Tensor:
+        """p(label | not a label of an observed component), on what the observed components leave of each pixel: the
+        parts that are filled in overlap no given one."""
+        seen = mask[..., None, None]
+        left = (1 - torch.where(seen, observed, 0).sum(-3, keepdim=True)).clamp_min(0)
+        return torch.where(seen, observed, left * self.image(maps.masked_fill(seen, -torch.inf)))
 
 
 KINDS: dict[Likelihood, type[ImageLikelihood]] = {

@@ -35,7 +35,7 @@ def test_same_noise_same_designs(pair, house) -> None:
         actual = sampler.generate(query, noise)
         assert actual.shape == expected.shape == (3, 6, 3, 64, 32), name
         assert float((actual - expected).abs().max()) < TOLERANCE, name
-        assert float(expected.std(0).mean()) > 0.01, f"{name}: nothing to compare, the draws are all alike"
+        assert float(expected.std(0).mean()) > 10 * TOLERANCE, f"{name}: nothing to compare, the draws are all alike"
 
 
 def test_the_condition_matters_and_may_be_absent(exported, house) -> None:

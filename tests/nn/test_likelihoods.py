@@ -134,3 +134,26 @@ def test_finite_where_the_network_is_sure_and_wrong(kind: Likelihood, parts: Ten
     nats.sum().backward()
     assert torch.isfinite(nats).all()
     assert torch.isfinite(maps.grad).all()
+
+
+@pytest.mark.parametrize("kind", list(Likelihood))
+def test_complete_keeps_what_is_given_and_without_it_is_the_image(
+    kind: Likelihood, maps: Tensor, parts: Tensor
+) -> None:
+    likelihood = likelihood_of(kind, maps.shape[1])
+    mask = torch.zeros(maps.shape[:2], dtype=torch.bool)
+    torch.testing.assert_close(likelihood.complete(maps, parts, mask), likelihood.image(maps))
+    mask[0, 0] = mask[1, 1] = True
+    found = likelihood.complete(maps, parts, mask)
+    assert torch.equal(found[mask], parts[mask])
+
+
+def test_categorical_completes_by_conditioning_on_the_given_labels(maps: Tensor, parts: Tensor) -> None:
+    """Bayes at every pixel: a given part's label is ruled out where that part is not, and certain where it is."""
+    mask = torch.zeros(maps.shape[:2], dtype=torch.bool)
+    mask[:, 0] = True
+    found = likelihood_of(Likelihood.CATEGORICAL, maps.shape[1]).complete(maps, parts, mask)
+    weights = maps[:, 1:].exp()
+    expected = weights / (1 + weights.sum(1, keepdim=True)) * (parts[:, :1] == 0)
+    torch.testing.assert_close(found[:, 1:], expected)
+    assert found.sum(1).max() <= 1 + 1e-6

@@ -89,17 +89,31 @@ class GMRFMVAE(LatentModel):
         return self.decoders(z.unflatten(1, (len(self.components), -1)), embedding)
 
     def elbo(self, batch: Batch, mask: Tensor, present: Tensor, beta: float, rng: torch.Generator) -> Losses:
-        """The base's ELBO with posterior, sample and KL in one fused operation."""
+        """The base's ELBO with posterior, sample and KL in one fused operation; in training the prior takes a step.
+
+        Every component is encoded, masked or not: the evidence of one depends on no other.
+        """
         noise = torch.randn(len(batch), self.latent_size, generator=rng, device=rng.device)
-        prior = self.gaussian_prior()
+        prior, encoded = self.gaussian_prior(), self.encode(batch.image)
         if self.conjugate:
-            shown = batch.image * mask[..., None, None]
-            found = combine_evidence(prior, *self.encode(shown), mask, self.sizes, noise)
+            found = combine_evidence(prior, *encoded, mask, self.sizes, noise)
             z, kl = found.sample, found.kl
         else:
-            mean, variance, coupling = self.encode(batch.image)
-            z, kl = gaussian_elbo(mean, variance, coupling, noise, prior, self.sizes)
+            z, kl = gaussian_elbo(*encoded, noise, prior, self.sizes)
+        if self.latent.training:
+            self.latent.follow(*self.moments(*encoded))
         return self.negative_elbo(z, kl, batch, present, beta)
+
+    @torch.no_grad()
+    def moments(self, *encoded: Tensor) -> tuple[Tensor, Tensor]:
+        """What whole designs' posteriors say to the prior: means (B, N) and the mean covariance (N, N)."""
+        if not self.conjugate:
+            mean, variance, coupling = encoded
+            return mean, assemble_covariance(variance, coupling, self.sizes).mean(0)
+        whole = torch.ones(len(encoded[0]), len(self.sizes), dtype=torch.bool, device=encoded[0].device)
+        found = combine_evidence(self.gaussian_prior(), *encoded, whole, self.sizes, with_scale_tril=True)
+        columns = found.scale_tril.transpose(0, 1).flatten(1)  # (N, B N)
+        return found.mean, columns @ columns.mT / len(found.mean)
 
     def model_stages(self) -> Sequence[Stage]:
         settings = self.config.training
