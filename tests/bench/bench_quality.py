@@ -1,0 +1,162 @@
+"""What a budget of training buys: reconstruction, completion from every subset, unconditional samples.
+
+    python tests/bench/bench_quality.py CONFIG... [--set model.latent_prior.kind=flow] [--budget 180s] [--seeds 0,1,2]
+        [--data DIR] [--tune] [--json FILE]
+
+IoU at 0.5, mean over designs. A completion is the mean of 10 draws given some components; beside it stand the mean of
+the 20 training designs whose given components are nearest. The Frechet distance is taken on 64 principal components of
+the pixels (unit: pixel^2), between 4,000 samples and the test designs. `--tune` holds 500 training designs out and
+judges on those: settings are chosen there, never on the test designs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import torch
+
+from epurecli.checkpoint import load_model, start_run
+from epurecli.cli.options import data_section, parse_seconds
+from epurecli.config import load_config
+from epurecli.config.schema import DataConfig
+from epurecli.data.dataset import Dataset, open_dataset
+from epurecli.evaluate.distribution import frechet
+from epurecli.evaluate.features import fit_pixel_features
+from epurecli.evaluate.inpainting import iou, nearest_completions
+from epurecli.models.registry import build, schema_of
+from epurecli.sample.sampler import Numbered, Request, draw
+from epurecli.train.loop import Run, train
+from epurecli.types import Mode
+
+PUBLIC = Path(__file__).parents[3] / "shared/data/toy_tyre_public"
+SAMPLES, DRAWS, NEIGHBOURS, HELD_OUT = 4000, 10, 20, 500
+CPU = torch.device("cpu")
+
+
+def hold_out(dataset: Dataset) -> Dataset:
+    """The same designs, judged on some of the training part."""
+    order = np.random.default_rng(0).permutation(dataset.train)
+    return replace(dataset, train=np.sort(order[HELD_OUT:]), test=np.sort(order[:HELD_OUT]))
+
+
+class Judge:
+    """Truth, neighbours and features of one data set."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset, count = dataset, len(dataset.components)
+        self.test, library = (dataset.raw_images(rows) > 127 for rows in (dataset.test, dataset.train))
+        self.features = fit_pixel_features(library, np.random.default_rng(0))
+        self.real = self.features(self.test)
+        every = range(count)
+        self.subsets = [s for size in range(1, count) for s in combinations(every, size)]
+        self.floor = {"frechet real": frechet(self.features(library), self.real)}
+        rng = np.random.default_rng(1)
+        shuffled = np.stack([library[rng.permutation(len(library)), c] for c in every], 1)
+        self.floor["frechet shuffled"] = frechet(self.features(shuffled), self.real)
+        for given in self.subsets:
+            near = nearest_completions(self.test, self.mask(given), library, NEIGHBOURS)
+            self.floor |= self.named(given, near.mean(1))
+
+    def mask(self, given: tuple[int, ...]) -> np.ndarray:
+        mask = np.zeros((len(self.test), len(self.dataset.components)), bool)
+        mask[:, list(given)] = True
+        return mask
+
+    def named(self, given: tuple[int, ...], images: np.ndarray) -> dict[str, float]:
+        names = self.dataset.components
+        overlap = iou(images > 0.5, self.test).mean(0)
+        start = " + ".join(names[c] for c in given) or "reconstruction"
+        return {f"{start} -> {names[c]}": float(overlap[c]) for c in range(len(names)) if c not in given}
+
+    def __call__(self, folder: Path) -> dict[str, float]:
+        trained, dataset = load_model(folder), self.dataset
+        model, crisp = trained.model, trained.config.sampling.crisp
+        whole = self.mask(tuple(range(len(dataset.components))))
+
+        def images(request: Request) -> np.ndarray:
+            parts = draw(request, model.generate, model.noise_dim, trained.scaler, CPU)
+            return np.concatenate([part.images for part in parts])
+
+        with torch.no_grad():
+            seen = dataset.batch(dataset.test)
+            present = torch.ones(len(seen), 1)
+            latent = model.infer(seen.image, torch.from_numpy(whole)).mean
+            rebuilt = model.decode(latent, seen.condition, present).numpy()
+        found = self.named((), rebuilt)
+        start = time.perf_counter()
+        free = images(Request(Mode.UNCONDITIONAL, Numbered(SAMPLES), 0, crisp=crisp))
+        found["unconditional designs/s"] = SAMPLES / (time.perf_counter() - start)
+        found["frechet"] = frechet(self.features(free > 0.5), self.real)
+        for given in self.subsets:
+            request = Request(
+                Mode.INPAINTING,
+                Numbered(len(self.test)),
+                draws=DRAWS,
+                images=dataset.images,
+                rows=dataset.test,
+                mask=self.mask(given),
+                has_truth=True,
+            )
+            found |= self.named(given, images(request))
+        return found
+
+
+def quality(config_name: str, overrides: list[str], seed: int, judge: Judge, data: dict, budget: float) -> dict:
+    """Train within the budget and judge."""
+    settings = [*overrides, f"training.seed={seed}", f"training.budget_s={budget}"]
+    config = load_config(config_name, schema_of, settings, {"data": data})
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(seed)
+        model = build(config)
+        run = start_run(config, judge.dataset, Path(folder))
+        start = time.perf_counter()
+        train(Run(model, judge.dataset, run, seed, CPU))
+        took = time.perf_counter() - start
+        rows = (run / "metrics.csv").read_text(encoding="utf-8").splitlines()
+        return {"seconds": took, "epochs": len(rows) - 1, **judge(run)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("configs", nargs="+")
+    parser.add_argument("--set", action="append", default=[], dest="overrides")
+    parser.add_argument("--budget", default="180s")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--data", type=Path, default=PUBLIC)
+    parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    if not options.data.is_dir():
+        sys.exit(f"skipped: {options.data} is not here; --data DIR takes any data set")
+    data = data_section(options.data)
+    dataset = open_dataset(DataConfig(**data))
+    judge = Judge(hold_out(dataset) if options.tune else dataset)
+    columns, results = {"floor": judge.floor}, {}
+    for name in options.configs:
+        runs = []
+        for seed in map(int, options.seeds.split(",")):
+            runs.append(quality(name, options.overrides, seed, judge, data, parse_seconds(options.budget)))
+            print(json.dumps({"config": name, "seed": seed, **runs[-1]}), flush=True)
+        results[name] = runs
+        columns[name] = {key: fmean(run[key] for run in runs) for key in runs[0]}
+    keys = list(dict.fromkeys(key for column in columns.values() for key in column))
+    print(f"\n{'':34}" + "".join(f"{name:>20}" for name in columns))
+    for key in keys:
+        print(
+            f"{key:34}" + "".join(f"{column[key]:20.3f}" if key in column else " " * 20 for column in columns.values())
+        )
+    if options.json:
+        options.json.write_text(json.dumps({"floor": judge.floor, "runs": results}, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
