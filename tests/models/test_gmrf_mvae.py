@@ -13,7 +13,7 @@ from torch.distributions import MultivariateNormal
 from epurecli.config import load_config
 from epurecli.gmrf.dependence import canonical_correlations
 from epurecli.models.gmrf_mvae.config import Posterior
-from epurecli.models.gmrf_mvae.model import GMRFMVAE
+from epurecli.models.gmrf_mvae.model import GMRFMVAE, SHARPEST
 from epurecli.models.gmrf_mvae.networks import positive
 from epurecli.models.gmrf_mvae.prior import RATE, LatentPrior
 from epurecli.models.registry import build, schema_of
@@ -65,12 +65,14 @@ def test_two_components_by_hand() -> None:
     say(model, torch.tensor([[2.0], [9.0]]).double(), torch.tensor([[3.0], [5.0]]).double())
     mask = torch.tensor([[True, False]])
     belief = model.infer(batch(model).image, mask)
-    # z0: precision 1 + 3, mean 3 * 2 / 4; z1 = r z0 + sqrt(1 - r^2) e
-    torch.testing.assert_close(belief.mean[0], torch.tensor([1.5, 1.5 * r]).double())
-    expected = torch.tensor([[0.25, 0.25 * r], [0.25 * r, 1 - r**2 + 0.25 * r**2]]).double()
+    # z0: precision 1 + e, mean 2 e / (1 + e); z1 = r z0 + sqrt(1 - r^2) noise
+    e = 3 / (1 + 3 / SHARPEST)
+    mean, variance = 2 * e / (1 + e), 1 / (1 + e)
+    torch.testing.assert_close(belief.mean[0], torch.tensor([mean, mean * r]).double())
+    expected = torch.tensor([[variance, variance * r], [variance * r, 1 - r**2 + variance * r**2]]).double()
     torch.testing.assert_close((belief.scale_tril @ belief.scale_tril.mT)[0], expected)
     # what component 1 adds is the prior's own conditional, so the divergence is that of z0 alone
-    kl = 0.5 * (0.25 + 1.5**2 - 1 - np.log(0.25))
+    kl = 0.5 * (variance + mean**2 - 1 - np.log(variance))
     torch.testing.assert_close(model.kl(belief), torch.tensor([kl]).double())
 
 
@@ -224,3 +226,17 @@ def test_canonical_correlation_is_invariant_to_the_scale_of_a_latent() -> None:
     )
     torch.testing.assert_close(table[0, 1], torch.linalg.eigvals(product).real.max().sqrt())
     torch.testing.assert_close(canonical_correlations(torch.eye(5).double(), (2, 3)), torch.eye(2).double())
+
+
+def test_evidence_is_never_too_sharp_for_float32() -> None:
+    """A precision of 1e12 under a prior of spread 30: the posterior still has a factor, and 100 times its width."""
+    model = make(Posterior.CONJUGATE, components=3, latent=2).float()
+    factor = 30 * (torch.eye(6) + 0.9 * torch.ones(6, 6)).float()
+    set_prior(model, torch.zeros(6), factor @ factor.mT)
+    with torch.no_grad():
+        model.encoders.heads.weight.zero_()
+        model.encoders.heads.bias.fill_(1e12)
+    precision = model.encode(batch(model).image.float())[1]
+    torch.testing.assert_close(precision[0], SHARPEST / model.latent.variance)
+    belief = model.infer(batch(model).image.float(), torch.ones(1, 3, dtype=torch.bool))
+    assert torch.isfinite(belief.scale_tril).all()

@@ -32,6 +32,11 @@ class LatentPrior(nn.Module):
     def forward(self) -> GaussianPrior:
         return GaussianPrior(self.mean, self.scale_tril)
 
+    @property
+    def variance(self) -> Tensor:  # (N,)
+        """Of each latent on its own."""
+        return self.scale_tril.square().sum(1)
+
     @torch.no_grad()
     def follow(self, mean: Tensor, covariance: Tensor) -> None:
         """One step towards a batch of posteriors: their means (B, N) and the mean of their covariances (N, N)."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from epurecli.models.base import LatentModel, Objective, Stage
 from epurecli.models.vae.config import VAEConfig
 from epurecli.nn.belief import DiagonalGaussian, standard_normal
-from epurecli.nn.conditioning import EMBEDDING
+from epurecli.nn.conditioning import EMBEDDING, heed_latent
 from epurecli.nn.resnet import Decoder, Encoder, widths
 
 
@@ -27,6 +27,7 @@ class VAE(LatentModel):
         self.moments = nn.Linear(self.encoder.features, 2 * model.latent_dim)
         self.decoder = Decoder(count, model.image_size, sizes[::-1], model.patch_size)
         self.expand = nn.Linear(model.latent_dim + EMBEDDING, self.decoder.features)
+        heed_latent(self.expand, model.latent_dim)
 
     @property
     def latent_size(self) -> int:
