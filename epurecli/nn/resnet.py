@@ -2,8 +2,8 @@
 
 Pre-activation blocks without normalisation (the branch's last convolution starts at zero, so a deep trunk begins as its
 shortcuts and needs none), average pooling down, nearest-neighbour up. `patch_size` folds p x p pixels into channels
-before the first and
-after the last convolution: the trunk then works at 1/p of the resolution, which is where a CPU spends its time.
+before the first and after the last convolution: the trunk then works at 1/p of the resolution, which is where a CPU
+spends its time.
 
 Source: plan, section 1.1; Zhang et al., "Fixup Initialization", ICLR 2019 (zero branches).
 """
@@ -23,10 +23,15 @@ SLOPE = 0.2
 
 
 class ResBlock(nn.Module):
-    """y = shortcut(x) + conv(act(conv(act(x)))), 3 x 3, keeping the size. Dropout between the convolutions."""
+    """y = shortcut(x) + conv(act(conv(act(x)))), 3 x 3. Dropout between the convolutions.
 
-    def __init__(self, inputs: int, outputs: int, dropout: float = 0.0) -> None:
+    Where the block doubles the grid, it does so behind what works pixel by pixel: act and the 1 x 1 shortcut give the
+    same on a quarter of the pixels.
+    """
+
+    def __init__(self, inputs: int, outputs: int, dropout: float = 0.0, *, doubles: bool = False) -> None:
         super().__init__()
+        self.grow = nn.Upsample(scale_factor=2, mode="nearest") if doubles else nn.Identity()
         hidden = min(inputs, outputs)
         self.conv_0 = nn.Conv2d(inputs, hidden, 3, padding=1)
         self.conv_1 = nn.Conv2d(hidden, outputs, 3, padding=1)
@@ -36,9 +41,9 @@ class ResBlock(nn.Module):
         nn.init.zeros_(self.conv_1.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv_0(F.leaky_relu(x, SLOPE))
+        h = self.conv_0(self.grow(F.leaky_relu(x, SLOPE)))
         h = self.conv_1(self.dropout(F.leaky_relu(h, SLOPE)))
-        return self.shortcut(x) + h
+        return self.grow(self.shortcut(x)) + h
 
 
 def widths(nf: int, nf_max: int, patch_size: int = 1) -> list[int]:
@@ -108,14 +113,14 @@ class Decoder(nn.Module):
         super().__init__()
         self.grid = coarse_grid(image_size, len(sizes), patch_size)
         self.patch_size, self.channels = patch_size, sizes[0]
-        self.blocks = nn.ModuleList([ResBlock(a, b) for a, b in pairwise(sizes)] + [ResBlock(sizes[-1], sizes[-1])])
+        steps = [*pairwise(sizes), (sizes[-1], sizes[-1])]
+        self.blocks = nn.ModuleList(ResBlock(a, b, doubles=level > 0) for level, (a, b) in enumerate(steps))
         self.head = nn.Conv2d(sizes[-1], channels * patch_size**2, 3, padding=1)
         self.features = sizes[0] * self.grid[0] * self.grid[1]
 
     def forward(self, features: Tensor) -> Tensor:
         x = features.reshape(-1, self.channels, *self.grid).contiguous(memory_format=torch.channels_last)
-        for level, block in enumerate(self.blocks):
-            x = F.interpolate(x, scale_factor=2.0, mode="nearest") if level else x
+        for block in self.blocks:
             x = block(x)
         x = self.head(F.leaky_relu(x, SLOPE))
         return F.pixel_shuffle(x, self.patch_size) if self.patch_size > 1 else x

@@ -96,6 +96,7 @@ class Judge:
         free = images(Request(Mode.UNCONDITIONAL, Numbered(SAMPLES), 0, crisp=crisp))
         found["unconditional designs/s"] = SAMPLES / (time.perf_counter() - start)
         found["frechet"] = frechet(self.features(free > 0.5), self.real)
+        uncertain = []
         for given in self.subsets:
             request = Request(
                 Mode.INPAINTING,
@@ -104,10 +105,30 @@ class Judge:
                 images=dataset.images,
                 rows=dataset.test,
                 mask=self.mask(given),
+                keep_draws=True,
                 has_truth=True,
             )
-            found |= self.named(given, images(request))
-        return found
+            parts = draw(request, model.generate, model.noise_dim, trained.scaler, CPU)
+            drawn = np.concatenate([part.draws for part in parts])  # (B, S, C, H, W)
+            found |= self.named(given, drawn.mean(1))
+            uncertain.append(self.uncertainty(drawn, request.mask))
+        return found | {key: fmean(row[key] for row in uncertain) for key in uncertain[0]}
+
+    def uncertainty(self, drawn: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+        """Squared errors on the missing components, and whether the map of half the draws tells where the others
+        differ."""
+        hidden = ~mask[:, :, None, None]
+        truth, half = self.test.astype(np.float32), DRAWS // 2
+        square = (drawn - truth[:, None]) ** 2
+        spread, rest = drawn[:, :half].std(1), drawn[:, half:].std(1)
+        error = np.abs(drawn.mean(1) - truth)
+        seen = np.broadcast_to(hidden, truth.shape)
+        return {
+            "MSE of the mean of 10 draws": float(((drawn.mean(1) - truth) ** 2)[seen].mean()),
+            "MSE of a single draw": float(square.mean(1)[seen].mean()),
+            "correlation spread, other draws' spread": float(np.corrcoef(spread[seen], rest[seen])[0, 1]),
+            "correlation spread, error of the mean": float(np.corrcoef(spread[seen], error[seen])[0, 1]),
+        }
 
 
 def quality(config_name: str, overrides: list[str], seed: int, judge: Judge, data: dict, budget: float) -> dict:
@@ -149,10 +170,10 @@ def main() -> None:
         results[name] = runs
         columns[name] = {key: fmean(run[key] for run in runs) for key in runs[0]}
     keys = list(dict.fromkeys(key for column in columns.values() for key in column))
-    print(f"\n{'':34}" + "".join(f"{name:>20}" for name in columns))
+    print(f"\n{'':42}" + "".join(f"{name:>20}" for name in columns))
     for key in keys:
         print(
-            f"{key:34}" + "".join(f"{column[key]:20.3f}" if key in column else " " * 20 for column in columns.values())
+            f"{key:42}" + "".join(f"{column[key]:20.3f}" if key in column else " " * 20 for column in columns.values())
         )
     if options.json:
         options.json.write_text(json.dumps({"floor": judge.floor, "runs": results}, indent=1), encoding="utf-8")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from scipy import stats
+from torch import nn
 
-from epurecli.nn.conditioning import EMBEDDING, ConditionEmbedding
+from epurecli.nn.conditioning import EMBEDDING, ConditionEmbedding, heed_latent
+from epurecli.nn.grouped import GroupedLinear
 
 
 def test_no_condition_starts_at_zero_and_ignores_the_values() -> None:
@@ -50,3 +53,12 @@ def test_presence_is_dropped_at_the_stated_rate_from_the_generator() -> None:
     assert stats.binomtest(int((present == 0).sum()), 20_000, 0.1).pvalue > 0.01
     assert torch.equal(present, embed.draw_presence(20_000, torch.Generator().manual_seed(0)))
     assert ConditionEmbedding(2, dropout=0.0).draw_presence(1000, torch.Generator().manual_seed(0)).all()
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(8 + EMBEDDING, 500), GroupedLinear(2, 8 + EMBEDDING, 500)])
+def test_a_latent_is_heard_as_if_it_were_the_only_input(layer: nn.Module) -> None:
+    before = layer.weight.detach().clone()
+    heed_latent(layer, 8)
+    assert torch.equal(layer.weight[:, 8:], before[:, 8:])
+    alone = nn.Linear(8, 5000).weight.std()
+    torch.testing.assert_close(layer.weight[:, :8].std(), alone, rtol=0.05, atol=0)

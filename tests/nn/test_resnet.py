@@ -74,3 +74,10 @@ def test_grouped_linear_is_one_linear_a_group() -> None:
     x = torch.randn(2, 3, 4)
     for g in range(3):
         torch.testing.assert_close(layer(x)[:, g], x[:, g] @ layer.weight[g] + layer.bias[g, 0])
+
+
+def test_a_block_that_doubles_is_the_block_on_the_doubled_grid() -> None:
+    plain, doubling = shake(ResBlock(6, 4)), shake(ResBlock(6, 4, doubles=True))
+    x = torch.randn(2, 6, 3, 5, generator=torch.Generator().manual_seed(1))
+    wide = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    torch.testing.assert_close(doubling(x), plain(wide))
