@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,3 +132,67 @@ def test_generators_have_their_purpose() -> None:
     assert len(set(draws.values())) == len(draws)
     assert torch.rand(1, generator=generator(0, "noise", 0)).item() == draws[("noise", 0)]
     assert torch.rand(1, generator=generator(1, "noise", 0)).item() != draws[("noise", 0)]
+
+
+# The process kills itself: at a moment, or at its n-th touch of a file in the run folder, also in the middle of a save.
+DYING = """
+import os, signal, sys, threading
+from epurecli.train import loop
+loop.SAVE_EVERY_S = 0.0  # save after every epoch, not at most every half minute
+how, when = sys.argv[1], float(sys.argv[2])
+die = lambda: os.kill(os.getpid(), signal.SIGKILL)
+if how == "moment":
+    threading.Thread(target=lambda: (threading.Event().wait(when), die()), daemon=True).start()
+if how == "file":
+    touched = []
+    def watch(event, arguments):
+        if event in ("open", "os.rename") and "runs" in str(arguments[0]):
+            touched.append(event)
+            if len(touched) == int(when):
+                die()
+    sys.addaudithook(watch)
+sys.argv = ["epure", *sys.argv[3:]]
+from epurecli.cli import main; main()
+"""
+TRAIN = ("train", "gmrf_mvae")
+FRESH = ("--config", "gmrf_mvae_toy_test", "--set", "training.epochs=6", "--set", "data.toy.count=160", "--out", "runs")
+
+
+def run_dying(cwd: Path, how: str, when: float, *arguments: str) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", DYING, how, str(when), *TRAIN, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    return done.returncode
+
+
+@pytest.mark.slow  # some twenty processes, each of a few seconds
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
+def test_twenty_sudden_deaths_leave_no_trace(tmp_path: Path) -> None:
+    """Killed at random moments and at random touches of its files, a run is resumed until it ends."""
+    assert run_dying(tmp_path, "never", 0, *FRESH) == 0
+    (alone,) = (tmp_path / "runs").iterdir()
+    alone = alone.rename(tmp_path / "alone")
+    rng, deaths, endings = random.Random(0), 0, 0
+    for attempt in range(100):
+        left = [folder for folder in (tmp_path / "runs").iterdir() if (folder / "state.safetensors").is_file()]
+        start = ("--resume", f"runs/{left[0].name}") if left else FRESH  # dead before its first save: begin again
+        how, when = ("file", rng.randint(1, 60)) if attempt % 2 else ("moment", rng.uniform(0.1, 1.5))
+        if run_dying(tmp_path, how if deaths < 20 else "never", when, *start) == 0:
+            ended = max((tmp_path / "runs").iterdir())
+            assert_same_run(alone, ended)
+            shutil.rmtree(tmp_path / "runs")
+            (tmp_path / "runs").mkdir()
+            endings += 1
+            if deaths >= 20:
+                break
+        else:
+            deaths += 1
+    assert deaths >= 20
+    assert endings
