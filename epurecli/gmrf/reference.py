@@ -179,7 +179,21 @@ def condition_shared(
 def evidence(
     prior_mean: Tensor, prior_tril: Tensor, centre: Tensor, precision: Tensor, noise: Tensor | None
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    """Multiply the prior with diagonal Gaussian evidence (precision 0 = none), whitened: z = m_p + L_p u.
+    """Multiply the prior with diagonal Gaussian evidence (precision 0 = none).
+
+    Returns:
+        mean (B, N), sample (B, N) or None, kl to the prior (B,), scale_tril (B, N, N)
+    """
+    shared = prior_mean.requires_grad or prior_tril.requires_grad
+    fitted = centre.requires_grad or precision.requires_grad
+    run = Evidence.apply if torch.is_grad_enabled() and fitted and not shared else multiply
+    return run(prior_mean, prior_tril, centre, precision, noise)
+
+
+def multiply(
+    prior_mean: Tensor, prior_tril: Tensor, centre: Tensor, precision: Tensor, noise: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    """`evidence`, whitened: z = m_p + L_p u.
 
     There the precision I + L_p^T E L_p has no eigenvalue below 1: its Cholesky factor always exists. Taken in reversed
     order, that factor's inverse transpose is lower triangular, and so is the posterior's scale_tril.
@@ -200,3 +214,39 @@ def evidence(
     tril = prior_tril @ root
     sample = None if noise is None else mean + (tril @ noise.unsqueeze(2)).squeeze(2)
     return mean, sample, divergence, tril
+
+
+class Evidence(torch.autograd.Function):
+    """`multiply` under a prior that needs no gradient: a reverse pass without a factorisation or a solve.
+
+    With precision Lambda = P + E, Sigma = Lambda^-1 = T T^T and e the diagonal of E:
+
+        d mean = Sigma (E dy + de (y - mean)),  d Sigma = -Sigma dE Sigma,  d T = T phi(T^-1 dSigma T^-T)
+        dkl/dmean = E (y - mean),  dkl/dSigma = -E / 2
+
+    (phi: the lower triangle, its diagonal halved), so T^-1 and T^-T cancel. Source: Murray, "Differentiation of the
+    Cholesky decomposition", 2016, eq. 8.
+    """
+
+    @staticmethod
+    def forward(ctx, prior_mean, prior_tril, centre, precision, noise):
+        mean, sample, divergence, tril = multiply(prior_mean, prior_tril, centre, precision, noise)
+        ctx.save_for_backward(centre, precision, noise, mean, tril)
+        return mean, sample, divergence, tril
+
+    @staticmethod
+    def backward(ctx, d_mean, d_sample, d_kl, d_tril):
+        centre, precision, noise, mean, tril = ctx.saved_tensors
+        apart, d_kl = centre - mean, d_kl.unsqueeze(1)
+        d_mean = d_mean + d_kl * precision * apart
+        if noise is not None:
+            d_mean = d_mean + d_sample
+            d_tril = d_tril + d_sample.unsqueeze(2) * noise.unsqueeze(1)
+        moved = tril.mT @ d_tril
+        moved = moved.tril(-1) + 0.5 * torch.diag_embed(moved.diagonal(dim1=1, dim2=2))
+        pull = (tril @ (tril.mT @ d_mean.unsqueeze(2))).squeeze(2)
+        squares = (tril @ tril.mT).square()
+        d_precision = (
+            pull * apart - ((tril @ moved) * tril).sum(2) + 0.5 * d_kl * (squares @ precision.unsqueeze(2)).squeeze(2)
+        )
+        return None, None, precision * pull, d_precision, None

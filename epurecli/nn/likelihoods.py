@@ -90,8 +90,7 @@ class Categorical(ImageLikelihood):
 
     The maps are the components' logits against a background at zero, so C maps say all that there is to say.
     Target shares are the image's own values, the background taking 1 - sum (values are normalised where they sum to
-    more
-    than one). The background's nats are split evenly over the components.
+    more than one). The background's nats are split evenly over the components.
     """
 
     def log_prob(self, maps: Tensor, image: Tensor) -> Tensor:

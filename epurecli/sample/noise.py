@@ -11,8 +11,7 @@ def design_noise(seed: int, first: int, count: int, draws: int, size: int) -> ND
     """Standard normal noise of designs first .. first + count - 1.
 
     Each design has a Philox stream of its own: key = seed, counter = the design's number. The first draws of a design
-    do
-    not depend on how many follow.
+    do not depend on how many follow.
     """
     noise = np.empty((count, draws, size), np.float32)
     for row in range(count):

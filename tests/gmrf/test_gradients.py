@@ -69,6 +69,28 @@ def test_evidence(make: Callable, chosen: ModuleType) -> None:
     assert torch.autograd.gradcheck(run, inputs)
 
 
+def test_evidence_under_a_frozen_prior(make: Callable, chosen: ModuleType) -> None:
+    """Another reverse pass, written by hand: every output, first and second derivatives, and autograd's own."""
+    problem = make(SIZES, 4)
+    mask = torch.tensor([[True, False, True], [False, False, False], [True, True, True], [False, True, False]])
+    inputs = [x.clone().requires_grad_() for x in (problem.observed, problem.variance)]
+
+    def run(centre: torch.Tensor, precision: torch.Tensor, prior: GaussianPrior = problem.prior) -> tuple:
+        found = combine_evidence(prior, centre, precision, mask, SIZES, problem.noise, with_scale_tril=True)
+        return found.mean, found.sample, found.kl, found.scale_tril
+
+    assert torch.autograd.gradcheck(run, inputs)
+    assert torch.autograd.gradgradcheck(run, inputs)
+    trained = GaussianPrior(*(x.clone().requires_grad_() for x in _parts(problem.prior)))
+    weights = [torch.randn_like(x) for x in run(*inputs)]
+    ours, theirs = (
+        torch.autograd.grad(sum((w * x).sum() for w, x in zip(weights, found, strict=True)), inputs)
+        for found in (run(*inputs), run(*inputs, trained))
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_kl(make: Callable) -> None:
     problem = make(SIZES, 3)
     tril = torch.linalg.cholesky(reference.covariance(problem.variance, problem.coupling, SIZES, 0.9))

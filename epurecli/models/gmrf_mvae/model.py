@@ -29,10 +29,9 @@ class GMRFMVAE(LatentModel):
     """C component VAEs; z = (z_1, ..., z_C) jointly Gaussian, so any subset of components informs all the others.
 
     `conjugate`: each observed component's encoder gives Gaussian evidence (y_c, precision e_c); the posterior of any
-    subset S
-    is N((P + E_S)^-1 (P m + E_S y), (P + E_S)^-1), P the prior's precision. `assembled`: the plan's posterior on
-    complete
-    designs, N(mean, diag(v) + coupling); a subset is answered by the prior's conditional given the encoded components.
+    subset S is N((P + E_S)^-1 (P m + E_S y), (P + E_S)^-1), P the prior's precision.
+    `assembled`: the plan's posterior on complete designs, N(mean, diag(v) + coupling); a subset is answered by the
+    prior's conditional given the encoded components.
     """
 
     def __init__(self, config: GMRFConfig) -> None:
