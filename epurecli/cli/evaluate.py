@@ -25,6 +25,9 @@ def evaluate(
     num_samples: Annotated[int, typer.Option(min=10, help="Designs to sample in each mode.")] = 500,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    nll: Annotated[
+        bool, typer.Option("--nll", help="Also bound the likelihood of the test designs (IWAE-64, nats per design).")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default: reports/<name>-<n>).")] = None,
 ) -> None:
     """Judge designs: validity, conditioning, inpainting, distribution, novelty, each beside what real designs score."""
@@ -32,8 +35,10 @@ def evaluate(
     from epurecli.models.registry import ROOMS
 
     if what in ROOMS:
-        reports = [_judge(what, checkpoint, data, num_samples, seed, device)]
+        reports = [_judge(what, checkpoint, data, num_samples, seed, device, nll)]
     elif Path(what).is_dir():
+        if nll:
+            raise UsageError("--nll needs a model: a folder of samples has no likelihood")
         if data is None:
             raise UsageError("--data is needed to judge a folder of samples", hint="the folder of real designs")
         from epurecli.cli import judging
@@ -55,6 +60,9 @@ def compare(
     seeds: Annotated[str, typer.Option(help="Seeds of the trainings: 0,1,2.")] = "0",
     num_samples: Annotated[int, typer.Option(min=10, help="Designs to sample in each mode.")] = 500,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    nll: Annotated[
+        bool, typer.Option("--nll", help="Also bound the likelihood of the test designs (IWAE-64, nats per design).")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default: reports/compare-<n>).")] = None,
 ) -> None:
     """Put models side by side in one report: mean and spread over seeds, each metric beside what real designs score."""
@@ -70,7 +78,7 @@ def compare(
     for model in models:
         for number in numbers:
             run = _train(model, data, budget, number, device) if train else None
-            reports.append(_judge(model, run, data, num_samples, number, device))
+            reports.append(_judge(model, run, data, num_samples, number, device, nll))
     _publish(reports, out or fresh_folder(REPORTS, "compare"))
 
 
@@ -92,7 +100,7 @@ def _train(model: str, data: Path | None, budget: str | None, seed: int, device:
     return run_training(resolve(model, None, data, [], budget, seed), parse_device(device))
 
 
-def _judge(model: str, run: Path | None, data: Path | None, count: int, seed: int, device: str) -> Report:
+def _judge(model: str, run: Path | None, data: Path | None, count: int, seed: int, device: str, nll: bool) -> Report:
     from epurecli import checkpoint
     from epurecli.cli import judging
     from epurecli.cli.options import open_data, parse_device
@@ -101,7 +109,7 @@ def _judge(model: str, run: Path | None, data: Path | None, count: int, seed: in
     trained = checkpoint.load_model(run or checkpoint.newest_run(Path("outputs") / model, model), expect=model)
     console.note(f"judging {trained.path}, epoch {trained.epoch}")
     dataset = open_data(data, trained.config.data)
-    return judging.judge_model(trained, dataset, judging.reference_of(dataset), count, seed, where)
+    return judging.judge_model(trained, dataset, judging.reference_of(dataset), count, seed, where, nll=nll)
 
 
 def _publish(reports: list[Report], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,28 @@ import torch
 
 from epurecli.checkpoint import TrainedModel
 from epurecli.data.dataset import Dataset
-from epurecli.errors import DataError, NotFound
-from epurecli.evaluate import Designs, Inpainted, Reference, Report, evaluate, fit_reference, requests_beyond
+from epurecli.data.loader import epoch_batches
+from epurecli.errors import DataError, NotFound, UsageError
+from epurecli.evaluate import (
+    Better,
+    Designs,
+    Inpainted,
+    Metric,
+    Reference,
+    Report,
+    evaluate,
+    fit_reference,
+    requests_beyond,
+)
+from epurecli.evaluate.interval import mean_metric
+from epurecli.models.base import LatentModel
 from epurecli.sample.sampler import Numbered, Request, draw
 from epurecli.types import Mode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+BOUND_BATCH = 32
 BEYOND = 0.1  # requests beyond the training range, as a share of all
 
 
@@ -29,11 +44,18 @@ def reference_of(dataset: Dataset, most: int = 5000) -> Reference:
 
 
 def judge_model(
-    trained: TrainedModel, dataset: Dataset, reference: Reference, count: int, seed: int, device: torch.device
+    trained: TrainedModel,
+    dataset: Dataset,
+    reference: Reference,
+    count: int,
+    seed: int,
+    device: torch.device,
+    *,
+    nll: bool = False,
 ) -> Report:
     """Unconditional designs as a set, conditional ones at the test designs' conditions (and beyond), and completions.
 
-    Completions hide one component of each test design in turn, drawn ten times.
+    Completions hide one component of each test design in turn, drawn ten times. `nll` adds the held-out bound.
     """
     samples = _images(trained, Request(Mode.UNCONDITIONAL, Numbered(count), seed, crisp=_crisp(trained)), device)
     conditional = inpainted = None
@@ -52,9 +74,12 @@ def judge_model(
         mask[np.arange(len(rows)), np.arange(len(rows)) % parts] = False
         inpainted = Inpainted(complete(trained, dataset, rows, mask, seed, device), dataset.raw_images(rows), mask)
     name = trained.config.model.type
-    return evaluate(
+    report = evaluate(
         samples, reference, conditional=conditional, inpainted=inpainted, model=name, seed=trained.config.training.seed
     )
+    if not nll:
+        return report
+    return replace(report, metrics=(*report.metrics, held_out_bound(trained, dataset, seed, device)))
 
 
 def complete(
@@ -72,6 +97,20 @@ def complete(
         Mode.INPAINTING, names, seed, draws, True, _crisp(trained), None, dataset.images, rows, mask, True
     )
     return np.concatenate([d.draws for d in _draw(trained, request, device)])
+
+
+def held_out_bound(
+    trained: TrainedModel, dataset: Dataset, seed: int, device: torch.device, samples: int = 64
+) -> Metric:
+    """The importance-weighted bound on -log p(design | condition) of the test designs."""
+    model = trained.model.to(device)
+    if not isinstance(model, LatentModel):
+        raise UsageError(f"--nll: {trained.config.model.type} has no latent to bound its likelihood by")
+    rng, bounds = torch.Generator().manual_seed(seed), []
+    for batch in epoch_batches(dataset, dataset.test, BOUND_BATCH, None, device):
+        noise = torch.randn(samples, len(batch), model.noise_dim, generator=rng).to(device)
+        bounds.append(model.importance_bound(batch, noise).cpu())
+    return mean_metric(f"IWAE-{samples} bound", "likelihood", -torch.cat(bounds).numpy(), "nats", Better.LOWER)
 
 
 def read_samples(folder: Path, components: tuple[str, ...]) -> NDArray[np.uint8]:  # (N, C, H, W)

@@ -6,6 +6,7 @@ and no model.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from epurecli.config.schema import RunConfig, StageConfig
 from epurecli.errors import UnsupportedMode
 from epurecli.models.graphs import Graph, latent_graphs
-from epurecli.nn.belief import Belief
+from epurecli.nn.belief import Belief, standard_log_prob
 from epurecli.nn.conditioning import ConditionEmbedding
 from epurecli.nn.flow import ConditionalFlow
 from epurecli.nn.likelihoods import likelihood_of
@@ -186,6 +187,34 @@ class LatentModel(GenerativeModel):
         if self.latent_prior is not None:
             noise = self.latent_prior(noise, condition, present)
         return self.prior().sample(noise)
+
+    @torch.no_grad()
+    def importance_bound(self, batch: Batch, noise: Tensor) -> Tensor:  # noise (K, B, N) -> (B,)
+        """IWAE bound on log p(design | condition), nats per design, from K samples of the posterior.
+
+            log (1 / K) sum_k p(x | z_k, c) p(z_k | c) / q(z_k | x)
+
+        Never above the log-likelihood, and nearer with every sample.
+        Source: Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, eq. 8.
+        """
+        present = torch.ones(len(batch), 1, device=batch.image.device)
+        whole = torch.ones(len(batch), len(self.components), dtype=torch.bool, device=batch.image.device)
+        embedding, belief = self.conditioning(batch.condition, present), self.infer(batch.image, whole)
+        weights = []
+        for n in noise:
+            z = belief.sample(n)
+            likelihood = self.likelihood.log_prob(self.maps(z, embedding), batch.image).sum(1)
+            weights.append(likelihood + self.prior_log_prob(z, batch.condition, present) - belief.log_prob(z))
+        return torch.stack(weights).logsumexp(0) - math.log(len(noise))
+
+    def prior_log_prob(self, z: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # (B, N) -> (B,)
+        """Log density of what `from_prior` draws, in nats."""
+        prior = self.prior()
+        if self.latent_prior is None:
+            return prior.log_prob(z)
+        white = prior.whiten(z)
+        stretch = prior.log_prob(z) - standard_log_prob(white)
+        return self.latent_prior.log_prob(white, condition, present) + stretch
 
     def graphs(self) -> Sequence[Graph]:
         return latent_graphs(self)

@@ -3,6 +3,7 @@ state."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +24,10 @@ class Belief(Protocol):
         """The noise that `sample` would turn into z."""
         ...
 
+    def log_prob(self, z: Tensor) -> Tensor:  # (..., B, N) -> (..., B)
+        """Log density in nats."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class DiagonalGaussian:
@@ -36,6 +41,9 @@ class DiagonalGaussian:
 
     def whiten(self, z: Tensor) -> Tensor:
         return (z - self.mean) * (-0.5 * self.log_variance).exp()
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return standard_log_prob(self.whiten(z)) - 0.5 * self.log_variance.sum(-1)
 
     def kl_to_standard(self) -> Tensor:  # (B,)
         """KL(q || N(0, I)) in nats, summed over latents. Source: Kingma & Welling 2014, appendix B."""
@@ -57,7 +65,15 @@ class DenseGaussian:
         tril = self.scale_tril.expand(*delta.shape[:-2], *self.scale_tril.shape[-2:])
         return torch.linalg.solve_triangular(tril, delta, upper=False).squeeze(-1)
 
+    def log_prob(self, z: Tensor) -> Tensor:
+        return standard_log_prob(self.whiten(z)) - self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
 
 def standard_normal(like: Tensor) -> DiagonalGaussian:
     """N(0, I) with the shape of `like` (B, N)."""
     return DiagonalGaussian(torch.zeros_like(like), torch.zeros_like(like))
+
+
+def standard_log_prob(noise: Tensor) -> Tensor:  # (..., N) -> (...)
+    """Log density of standard normal noise, in nats."""
+    return -0.5 * (noise.square() + math.log(2 * math.pi)).sum(-1)

@@ -9,13 +9,12 @@ Models", ICLR 2019 (fitting a second model to the aggregate posterior).
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
+from epurecli.nn.belief import standard_log_prob
+
 MAX_LOG_SCALE = 2.0
-LOG_2PI = math.log(2 * math.pi)
 
 
 class Coupling(nn.Module):
@@ -78,4 +77,4 @@ class ConditionalFlow(nn.Module):
         for coupling in reversed(self.couplings):
             x, log_det = coupling.inverse(x, context)
             total = total + log_det
-        return total - 0.5 * (x.square() + LOG_2PI).sum(-1)
+        return total + standard_log_prob(x)

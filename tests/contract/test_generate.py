@@ -166,3 +166,42 @@ def test_any_number_of_conditions(name: str, house, columns: list[str]) -> None:
     house.trained(model, batch, 2)
     assert model.cond_dim == len(columns)
     assert torch.isfinite(model.generate(Query(8, batch.condition), house.noise_for(model, 8))).all()
+
+
+@pytest.mark.parametrize("kind", ["model", "flow"])
+def test_the_prior_has_the_density_of_what_it_draws(name: str, kind: str, house) -> None:
+    """Change of variables, with the Jacobian that autograd finds."""
+    model = house.model_of(house.config_of(name, f"model.latent_prior={kind}")).double().eval()
+    with torch.no_grad():
+        for parameter in model.latent_prior.parameters() if kind == "flow" else ():
+            parameter.copy_(0.1 * torch.randn_like(parameter))  # it starts as the identity
+    condition, present = torch.randn(1, model.cond_dim).double(), torch.ones(1, 1).double()
+    noise = torch.randn(1, model.noise_dim).double()
+    jacobian = torch.autograd.functional.jacobian(lambda n: model.from_prior(n, condition, present), noise)
+    stretch = torch.linalg.slogdet(jacobian[0, :, 0]).logabsdet
+    expected = torch.distributions.Normal(0.0, 1.0).log_prob(noise).sum() - stretch
+    z = model.from_prior(noise, condition, present)
+    torch.testing.assert_close(model.prior_log_prob(z, condition, present)[0], expected)
+
+
+def test_the_importance_bound_rises_from_the_elbo(name: str, house) -> None:
+    """With one sample it is an unbiased ELBO; with more it is tighter, and the mean of the weights is what it takes."""
+    model = house.model_of(house.config_of(name)).eval()
+    batch = house.batch_for(model, 4)
+    noise = torch.randn(256, 4, model.noise_dim, generator=torch.Generator().manual_seed(0))
+    single = torch.stack([model.importance_bound(batch, n[None]) for n in noise])  # (256, B)
+    bound = model.importance_bound(batch, noise)
+    torch.testing.assert_close(bound, single.logsumexp(0) - torch.tensor(256.0).log())
+    present, mask = torch.ones(4, 1), torch.ones(4, len(model.components), dtype=torch.bool)
+    with torch.no_grad():
+        belief = model.infer(batch.image, mask)
+        nats = [
+            model.likelihood.log_prob(
+                model.maps(belief.sample(n), model.conditioning(batch.condition, present)), batch.image
+            ).sum(1)
+            for n in noise
+        ]
+        elbo = torch.stack(nats).mean(0) - model.kl(belief)
+    error = 5 * single.std(0) / 16
+    assert ((single.mean(0) - elbo).abs() < error + 1e-3).all()
+    assert (bound > elbo).all()

@@ -62,3 +62,14 @@ def test_dense_whitening_gives_the_density() -> None:
     sign = TRIL.diagonal(dim1=-2, dim2=-1).sign()
     theirs = MultivariateNormal(MEAN, scale_tril=TRIL * sign[:, None, :])
     torch.testing.assert_close(base, theirs.log_prob(z))
+
+
+def test_densities() -> None:
+    z = torch.randn(B, N, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    diagonal = Normal(MEAN, (0.5 * LOG_VARIANCE).exp()).log_prob(z).sum(-1)
+    torch.testing.assert_close(DiagonalGaussian(MEAN, LOG_VARIANCE).log_prob(z), diagonal)
+    factor = TRIL.tril(-1) + torch.diag_embed(TRIL.diagonal(dim1=1, dim2=2).abs())
+    dense = MultivariateNormal(MEAN, scale_tril=factor).log_prob(z)
+    torch.testing.assert_close(DenseGaussian(MEAN, factor).log_prob(z), dense)
+    shared = MultivariateNormal(MEAN[0], scale_tril=factor[0]).log_prob(z)
+    torch.testing.assert_close(DenseGaussian(MEAN[:1], factor[0]).log_prob(z), shared)

@@ -35,6 +35,9 @@ class CrossModal:
     def whiten(self, z: Tensor) -> Tensor:
         raise NotImplementedError("only a prior is whitened")
 
+    def log_prob(self, z: Tensor) -> Tensor:
+        raise NotImplementedError("only what is known of whole designs has a density here")
+
 
 def complete_rows(mask: Tensor) -> Tensor:  # (B, C) -> (B,)
     """Designs of which every component is observed."""

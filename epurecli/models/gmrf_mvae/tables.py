@@ -40,6 +40,9 @@ class PickedConditional:
     def whiten(self, z: Tensor) -> Tensor:
         raise NotImplementedError("only a prior is whitened")
 
+    def log_prob(self, z: Tensor) -> Tensor:
+        raise NotImplementedError("only what is known of whole designs has a density here")
+
 
 class SubsetTables(nn.Module):
     """Picks each design's conditional by its mask: entry k is the subset of k's bits, component 0 the lowest."""
