@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from epurecli.data.dataset import Dataset
     from epurecli.models.base import GenerativeModel
 
+FLOW_SHARE = 0.1  # of --budget, for fitting the flow prior where there is one
 EPURE_CSV = Path("data/epure/performances.csv")
 EPOCHS = re.compile(r"training(\.\w+)?\.epochs=")  # the one key that may change when a run goes on
 
@@ -121,15 +122,25 @@ def resolve(
                 f"config {config} on the built-in toy tyres: there is no {EPURE_CSV} here (--data DIR takes a folder)"
             )
     extra = list(overrides)
-    seconds = parse_seconds(budget)
-    if seconds is not None:
-        extra += [f"training.budget_s={seconds}"]
     if seed is not None:
         extra += [f"training.seed={seed}"]
     resolved = load_config(config, schema_of, extra, sections)
+    seconds = parse_seconds(budget)
+    if seconds is not None:
+        resolved = with_budget(resolved, seconds)
     if resolved.model.type != model:
         raise UsageError(f"{config} configures a {resolved.model.type}, not a {model}")
     return resolved
+
+
+def with_budget(config: RunConfig, seconds: float) -> RunConfig:
+    """The same run, made to last this long; the fit of its flow prior, where there is one, takes a share of it."""
+    prior = config.model.latent_prior
+    flow = FLOW_SHARE * seconds if prior.kind == "flow" else None
+    prior = prior.model_copy(update={"budget_s": flow})
+    training = config.training.model_copy(update={"budget_s": seconds - (flow or 0.0)})
+    model = config.model.model_copy(update={"latent_prior": prior})
+    return config.model_copy(update={"model": model, "training": training})
 
 
 def run_training(

@@ -26,6 +26,7 @@ import torch
 
 from epurecli.checkpoint import load_model, start_run
 from epurecli.cli.options import data_section, parse_seconds
+from epurecli.cli.train import with_budget
 from epurecli.config import load_config
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
@@ -133,8 +134,8 @@ class Judge:
 
 def quality(config_name: str, overrides: list[str], seed: int, judge: Judge, data: dict, budget: float) -> dict:
     """Train within the budget and judge."""
-    settings = [*overrides, f"training.seed={seed}", f"training.budget_s={budget}"]
-    config = load_config(config_name, schema_of, settings, {"data": data})
+    settings = [*overrides, f"training.seed={seed}"]
+    config = with_budget(load_config(config_name, schema_of, settings, {"data": data}), budget)
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(seed)
         model = build(config)
