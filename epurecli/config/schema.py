@@ -92,8 +92,8 @@ class LatentPriorConfig(Section):
     layers: Annotated[int, Field(ge=1, le=32)] = 6
     hidden: Annotated[int, Field(ge=8)] = 128
     epochs: Annotated[int, Field(ge=1)] = 30
-    batch_size: Annotated[int, Field(ge=1)] = 256
-    lr: Annotated[float, Field(gt=0)] = 1e-3
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    lr: Annotated[float, Field(gt=0)] = 3e-3
     budget_s: Annotated[float, Field(gt=0)] | None = None
 
 
