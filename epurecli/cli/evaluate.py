@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from epurecli.evaluate import Report
 
 REPORTS = Path("reports")
+Nll = Annotated[
+    bool, typer.Option("--nll", help="Also bound the likelihood of the test designs (IWAE-64, nats per design).")
+]
 
 
 def evaluate(
@@ -25,9 +28,7 @@ def evaluate(
     num_samples: Annotated[int, typer.Option(min=10, help="Designs to sample in each mode.")] = 500,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    nll: Annotated[
-        bool, typer.Option("--nll", help="Also bound the likelihood of the test designs (IWAE-64, nats per design).")
-    ] = False,
+    nll: Nll = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default: reports/<name>-<n>).")] = None,
 ) -> None:
     """Judge designs: validity, conditioning, inpainting, distribution, novelty, each beside what real designs score."""
@@ -60,9 +61,7 @@ def compare(
     seeds: Annotated[str, typer.Option(help="Seeds of the trainings: 0,1,2.")] = "0",
     num_samples: Annotated[int, typer.Option(min=10, help="Designs to sample in each mode.")] = 500,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    nll: Annotated[
-        bool, typer.Option("--nll", help="Also bound the likelihood of the test designs (IWAE-64, nats per design).")
-    ] = False,
+    nll: Nll = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default: reports/compare-<n>).")] = None,
 ) -> None:
     """Put models side by side in one report: mean and spread over seeds, each metric beside what real designs score."""

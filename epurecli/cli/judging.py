@@ -57,6 +57,7 @@ def judge_model(
 
     Completions hide one component of each test design in turn, drawn ten times. `nll` adds the held-out bound.
     """
+    bound = (held_out_bound(trained, dataset, seed, device),) if nll else ()  # first: it may refuse
     samples = _images(trained, Request(Mode.UNCONDITIONAL, Numbered(count), seed, crisp=_crisp(trained)), device)
     conditional = inpainted = None
     if dataset.scaler.columns:
@@ -77,9 +78,7 @@ def judge_model(
     report = evaluate(
         samples, reference, conditional=conditional, inpainted=inpainted, model=name, seed=trained.config.training.seed
     )
-    if not nll:
-        return report
-    return replace(report, metrics=(*report.metrics, held_out_bound(trained, dataset, seed, device)))
+    return replace(report, metrics=(*report.metrics, *bound))
 
 
 def complete(

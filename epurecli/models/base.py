@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from epurecli.config.schema import RunConfig, StageConfig
 from epurecli.errors import UnsupportedMode
 from epurecli.models.graphs import Graph, latent_graphs
-from epurecli.nn.belief import Belief, standard_log_prob
+from epurecli.nn.belief import Belief, Density, standard_log_prob
 from epurecli.nn.conditioning import ConditionEmbedding
 from epurecli.nn.flow import ConditionalFlow
 from epurecli.nn.likelihoods import likelihood_of
-from epurecli.nn.masking import draw_masks, mask_probability
+from epurecli.nn.masking import draw_masks, mask_probability, show_all
 from epurecli.types import Batch, Clock, Losses, Mode, Query
 
 Loss = Callable[[Batch, Clock, torch.Generator], Losses]
@@ -142,7 +142,7 @@ class LatentModel(GenerativeModel):
         return self.latent_size
 
     @abstractmethod
-    def prior(self) -> Belief:
+    def prior(self) -> Density:
         """p(z), one row."""
 
     @abstractmethod
@@ -164,6 +164,15 @@ class LatentModel(GenerativeModel):
     def complete(self, z: Tensor, condition: Tensor, present: Tensor, observed: Tensor, mask: Tensor) -> Tensor:
         """`decode` given some components, which come back as they are: (B, C, H, W) observed, (B, C) mask."""
         return self.likelihood.complete(self.maps(z, self.conditioning(condition, present)), observed, mask)
+
+    def infer_whole(self, batch: Batch) -> Density:
+        """q(z | all components)."""
+        return self.infer(batch.image, show_all(len(batch), len(self.components), batch.image.device))
+
+    def reconstruct(self, batch: Batch) -> Tensor:  # -> (B, C, H, W) in [0, 1]
+        """Whole designs through their posterior means, at their conditions."""
+        present = torch.ones(len(batch), 1, device=batch.image.device)
+        return self.decode(self.infer_whole(batch).mean, batch.condition, present)
 
     def condition_of(self, query: Query) -> tuple[Tensor, Tensor]:  # (B, D), (B, 1)
         """The query's condition and whether it has one."""
@@ -198,23 +207,21 @@ class LatentModel(GenerativeModel):
         Source: Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, eq. 8.
         """
         present = torch.ones(len(batch), 1, device=batch.image.device)
-        whole = torch.ones(len(batch), len(self.components), dtype=torch.bool, device=batch.image.device)
-        embedding, belief = self.conditioning(batch.condition, present), self.infer(batch.image, whole)
+        embedding, belief = self.conditioning(batch.condition, present), self.infer_whole(batch)
         weights = []
         for n in noise:
             z = belief.sample(n)
             likelihood = self.likelihood.log_prob(self.maps(z, embedding), batch.image).sum(1)
-            weights.append(likelihood + self.prior_log_prob(z, batch.condition, present) - belief.log_prob(z))
+            posterior = standard_log_prob(n) - belief.log_det  # n is z, whitened
+            weights.append(likelihood + self.prior_log_prob(z, batch.condition, present) - posterior)
         return torch.stack(weights).logsumexp(0) - math.log(len(noise))
 
     def prior_log_prob(self, z: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # (B, N) -> (B,)
         """Log density of what `from_prior` draws, in nats."""
-        prior = self.prior()
-        if self.latent_prior is None:
-            return prior.log_prob(z)
+        prior, flow = self.prior(), self.latent_prior
         white = prior.whiten(z)
-        stretch = prior.log_prob(z) - standard_log_prob(white)
-        return self.latent_prior.log_prob(white, condition, present) + stretch
+        density = standard_log_prob(white) if flow is None else flow.log_prob(white, condition, present)
+        return density - prior.log_det
 
     def graphs(self) -> Sequence[Graph]:
         return latent_graphs(self)
@@ -250,18 +257,16 @@ class LatentModel(GenerativeModel):
 
     def validate(self, batch: Batch, clock: Clock, rng: torch.Generator) -> Losses:
         """The ELBO on whole designs at full beta, and the IoU of the posterior mean's reconstruction."""
-        mask = torch.ones(len(batch), len(self.components), dtype=torch.bool, device=batch.image.device)
+        mask = show_all(len(batch), len(self.components), batch.image.device)
         present = torch.ones(len(batch), 1, device=batch.image.device)
         losses = self.elbo(batch, mask, present, self.beta, rng)
-        image = self.decode(self.infer(batch.image, mask).mean, batch.condition, present)
-        return Losses(losses.total, {**losses.terms, "iou": mean_iou(image, batch.image)})
+        return Losses(losses.total, {**losses.terms, "iou": mean_iou(self.reconstruct(batch), batch.image)})
 
     def flow_loss(self, batch: Batch, clock: Clock, rng: torch.Generator) -> Losses:
         """-log p(z | condition) of posterior samples in the prior's whitened coordinates, nats per design."""
-        mask = torch.ones(len(batch), len(self.components), dtype=torch.bool, device=batch.image.device)
         present = self.conditioning.draw_presence(len(batch), rng)
         with torch.no_grad():
-            belief = self.infer(batch.image, mask)
+            belief = self.infer_whole(batch)
             z = belief.sample(torch.randn(len(batch), self.latent_size, generator=rng, device=rng.device))
             white = self.prior().whiten(z)
         nll = -self.latent_prior.log_prob(white, batch.condition, present).mean()

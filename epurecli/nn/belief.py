@@ -20,12 +20,18 @@ class Belief(Protocol):
         """A reparameterised sample."""
         ...
 
+
+class Density(Belief, Protocol):
+    """A belief whose log density at z is standard_log_prob(whiten(z)) - log_det: any prior, and what is known of whole
+    designs."""
+
     def whiten(self, z: Tensor) -> Tensor:  # (..., B, N) -> (..., B, N)
         """The noise that `sample` would turn into z."""
         ...
 
-    def log_prob(self, z: Tensor) -> Tensor:  # (..., B, N) -> (..., B)
-        """Log density in nats."""
+    @property
+    def log_det(self) -> Tensor:  # (B,), or one for all
+        """Log of the volume that `sample` gives to a unit of noise."""
         ...
 
 
@@ -42,8 +48,9 @@ class DiagonalGaussian:
     def whiten(self, z: Tensor) -> Tensor:
         return (z - self.mean) * (-0.5 * self.log_variance).exp()
 
-    def log_prob(self, z: Tensor) -> Tensor:
-        return standard_log_prob(self.whiten(z)) - 0.5 * self.log_variance.sum(-1)
+    @property
+    def log_det(self) -> Tensor:
+        return 0.5 * self.log_variance.sum(-1)
 
     def kl_to_standard(self) -> Tensor:  # (B,)
         """KL(q || N(0, I)) in nats, summed over latents. Source: Kingma & Welling 2014, appendix B."""
@@ -65,8 +72,9 @@ class DenseGaussian:
         tril = self.scale_tril.expand(*delta.shape[:-2], *self.scale_tril.shape[-2:])
         return torch.linalg.solve_triangular(tril, delta, upper=False).squeeze(-1)
 
-    def log_prob(self, z: Tensor) -> Tensor:
-        return standard_log_prob(self.whiten(z)) - self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    @property
+    def log_det(self) -> Tensor:
+        return self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
 def standard_normal(like: Tensor) -> DiagonalGaussian:

@@ -18,6 +18,11 @@ def mask_probability(clock: Clock, stage: StageConfig) -> float:
     return ramp * stage.max_mask_prob
 
 
+def show_all(count: int, components: int, device: torch.device | str = "cpu") -> Tensor:  # (B, C) bool
+    """The mask of whole designs."""
+    return torch.ones(count, components, dtype=torch.bool, device=device)
+
+
 def draw_masks(
     count: int, components: int, probability: float, kind: Masking, rng: torch.Generator
 ) -> Tensor:  # (B, C) bool
@@ -29,7 +34,7 @@ def draw_masks(
     """
     device = rng.device
     if components == 1 or probability == 0:
-        return torch.ones(count, components, dtype=torch.bool, device=device)
+        return show_all(count, components, device)
     bits = torch.arange(components, device=device)
     if kind is Masking.SINGLE:
         kept = torch.randint(components, (count, 1), generator=rng, device=device) == bits

@@ -24,7 +24,7 @@ from statistics import fmean
 import numpy as np
 import torch
 
-from epurecli.checkpoint import load_model, start_run
+from epurecli.checkpoint import load_model, read_metrics, start_run
 from epurecli.cli.options import data_section, parse_seconds
 from epurecli.cli.train import with_budget
 from epurecli.config import load_config
@@ -35,6 +35,7 @@ from epurecli.evaluate.features import fit_pixel_features
 from epurecli.evaluate.inpainting import iou, nearest_completions
 from epurecli.models.registry import build, schema_of
 from epurecli.sample.sampler import Numbered, Request, draw
+from epurecli.sample.writer import Drawn
 from epurecli.train.loop import Run, train
 from epurecli.types import Mode
 
@@ -80,21 +81,16 @@ class Judge:
 
     def __call__(self, folder: Path) -> dict[str, float]:
         trained, dataset = load_model(folder), self.dataset
-        model, crisp = trained.model, trained.config.sampling.crisp
-        whole = self.mask(tuple(range(len(dataset.components))))
+        model = trained.model
 
-        def images(request: Request) -> np.ndarray:
-            parts = draw(request, model.generate, model.noise_dim, trained.scaler, CPU)
-            return np.concatenate([part.images for part in parts])
+        def designs(request: Request) -> list[Drawn]:
+            return list(draw(request, model.generate, model.noise_dim, trained.scaler, CPU))
 
         with torch.no_grad():
-            seen = dataset.batch(dataset.test)
-            present = torch.ones(len(seen), 1)
-            latent = model.infer(seen.image, torch.from_numpy(whole)).mean
-            rebuilt = model.decode(latent, seen.condition, present).numpy()
-        found = self.named((), rebuilt)
+            found = self.named((), model.reconstruct(dataset.batch(dataset.test)).numpy())
         start = time.perf_counter()
-        free = images(Request(Mode.UNCONDITIONAL, Numbered(SAMPLES), 0, crisp=crisp))
+        parts = designs(Request(Mode.UNCONDITIONAL, Numbered(SAMPLES), 0, crisp=trained.config.sampling.crisp))
+        free = np.concatenate([part.images for part in parts])
         found["unconditional designs/s"] = SAMPLES / (time.perf_counter() - start)
         found["frechet"] = frechet(self.features(free > 0.5), self.real)
         uncertain = []
@@ -109,8 +105,7 @@ class Judge:
                 keep_draws=True,
                 has_truth=True,
             )
-            parts = draw(request, model.generate, model.noise_dim, trained.scaler, CPU)
-            drawn = np.concatenate([part.draws for part in parts])  # (B, S, C, H, W)
+            drawn = np.concatenate([part.draws for part in designs(request)])  # (B, S, C, H, W)
             found |= self.named(given, drawn.mean(1))
             uncertain.append(self.uncertainty(drawn, request.mask))
         return found | {key: fmean(row[key] for row in uncertain) for key in uncertain[0]}
@@ -143,8 +138,7 @@ def quality(config_name: str, overrides: list[str], seed: int, judge: Judge, dat
         start = time.perf_counter()
         train(Run(model, judge.dataset, run, seed, CPU))
         took = time.perf_counter() - start
-        rows = (run / "metrics.csv").read_text(encoding="utf-8").splitlines()
-        return {"seconds": took, "epochs": len(rows) - 1, **judge(run)}
+        return {"seconds": took, "epochs": len(read_metrics(run)), **judge(run)}
 
 
 def main() -> None:

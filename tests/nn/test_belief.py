@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
-from epurecli.nn.belief import DenseGaussian, DiagonalGaussian, standard_normal
+from epurecli.nn.belief import DenseGaussian, Density, DiagonalGaussian, standard_log_prob, standard_normal
 
 B, N = 4, 5
 RNG = torch.Generator().manual_seed(0)
@@ -65,11 +65,14 @@ def test_dense_whitening_gives_the_density() -> None:
 
 
 def test_densities() -> None:
+    def log_prob(belief: Density) -> torch.Tensor:
+        return standard_log_prob(belief.whiten(z)) - belief.log_det
+
     z = torch.randn(B, N, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     diagonal = Normal(MEAN, (0.5 * LOG_VARIANCE).exp()).log_prob(z).sum(-1)
-    torch.testing.assert_close(DiagonalGaussian(MEAN, LOG_VARIANCE).log_prob(z), diagonal)
+    torch.testing.assert_close(log_prob(DiagonalGaussian(MEAN, LOG_VARIANCE)), diagonal)
     factor = TRIL.tril(-1) + torch.diag_embed(TRIL.diagonal(dim1=1, dim2=2).abs())
     dense = MultivariateNormal(MEAN, scale_tril=factor).log_prob(z)
-    torch.testing.assert_close(DenseGaussian(MEAN, factor).log_prob(z), dense)
+    torch.testing.assert_close(log_prob(DenseGaussian(MEAN, factor)), dense)
     shared = MultivariateNormal(MEAN[0], scale_tril=factor[0]).log_prob(z)
-    torch.testing.assert_close(DenseGaussian(MEAN[:1], factor[0]).log_prob(z), shared)
+    torch.testing.assert_close(log_prob(DenseGaussian(MEAN[:1], factor[0])), shared)

@@ -6,8 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -158,25 +156,18 @@ TRAIN = ("train", "gmrf_mvae")
 FRESH = ("--config", "gmrf_mvae_toy_test", "--set", "training.epochs=6", "--set", "data.toy.count=160", "--out", "runs")
 
 
-def run_dying(cwd: Path, how: str, when: float, *arguments: str) -> int:
-    done = subprocess.run(
-        [sys.executable, "-c", DYING, how, str(when), *TRAIN, *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode
-
-
 @pytest.mark.slow  # some twenty processes, each of a few seconds
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
-def test_twenty_sudden_deaths_leave_no_trace(tmp_path: Path) -> None:
+def test_twenty_sudden_deaths_leave_no_trace(tmp_path: Path, run_python) -> None:
     """Killed at random moments and at random touches of its files, a run is resumed until it ends."""
-    assert run_dying(tmp_path, "never", 0, *FRESH) == 0
+
+    def run_dying(how: str, when: float, *arguments: str) -> int:
+        done = run_python(DYING, how, str(when), *TRAIN, *arguments, cwd=tmp_path)
+        assert done.code in (0, -signal.SIGKILL), done.err
+        return done.code
+
+    assert run_dying("never", 0, *FRESH) == 0
     (alone,) = (tmp_path / "runs").iterdir()
     alone = alone.rename(tmp_path / "alone")
     rng, deaths, endings = random.Random(0), 0, 0
@@ -184,7 +175,7 @@ def test_twenty_sudden_deaths_leave_no_trace(tmp_path: Path) -> None:
         left = [folder for folder in (tmp_path / "runs").iterdir() if (folder / "state.safetensors").is_file()]
         start = ("--resume", f"runs/{left[0].name}") if left else FRESH  # dead before its first save: begin again
         how, when = ("file", rng.randint(1, 60)) if attempt % 2 else ("moment", rng.uniform(0.1, 1.5))
-        if run_dying(tmp_path, how if deaths < 20 else "never", when, *start) == 0:
+        if run_dying(how if deaths < 20 else "never", when, *start) == 0:
             ended = max((tmp_path / "runs").iterdir())
             assert_same_run(alone, ended)
             shutil.rmtree(tmp_path / "runs")

@@ -32,12 +32,6 @@ class CrossModal:
         seen = self.encoded + self.variance.sqrt() * noise
         return condition_gaussian(self.prior, seen, self.mask, self.sizes, noise).sample
 
-    def whiten(self, z: Tensor) -> Tensor:
-        raise NotImplementedError("only a prior is whitened")
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        raise NotImplementedError("only what is known of whole designs has a density here")
-
 
 def complete_rows(mask: Tensor) -> Tensor:  # (B, C) -> (B,)
     """Designs of which every component is observed."""

@@ -18,6 +18,7 @@ from epurecli.models.gmrf_mvae.prior import LatentPrior
 from epurecli.models.gmrf_mvae.tables import SubsetTables
 from epurecli.models.graphs import Graph, latent_graphs
 from epurecli.nn.belief import Belief, DenseGaussian
+from epurecli.nn.masking import show_all
 from epurecli.types import Batch, Losses
 
 # Evidence is at most 100 times narrower than the prior, whatever an encoder says: 4.6 nats a latent. Without a limit
@@ -115,7 +116,7 @@ class GMRFMVAE(LatentModel):
         if not self.conjugate:
             mean, variance, coupling = encoded
             return mean, assemble_covariance(variance, coupling, self.sizes).mean(0)
-        whole = torch.ones(len(encoded[0]), len(self.sizes), dtype=torch.bool, device=encoded[0].device)
+        whole = show_all(len(encoded[0]), len(self.sizes), encoded[0].device)
         found = combine_evidence(self.gaussian_prior(), *encoded, whole, self.sizes, with_scale_tril=True)
         columns = found.scale_tril.transpose(0, 1).flatten(1)  # (N, B N)
         return found.mean, columns @ columns.mT / len(found.mean)

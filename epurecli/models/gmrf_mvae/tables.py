@@ -37,12 +37,6 @@ class PickedConditional:
         missing = self.prior_mean + (self.gain @ pull + self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
         return torch.where(self.observed, seen, missing)
 
-    def whiten(self, z: Tensor) -> Tensor:
-        raise NotImplementedError("only a prior is whitened")
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        raise NotImplementedError("only what is known of whole designs has a density here")
-
 
 class SubsetTables(nn.Module):
     """Picks each design's conditional by its mask: entry k is the subset of k's bits, component 0 the lowest."""
