@@ -269,6 +269,8 @@ class LatentModel(GenerativeModel):
             belief = self.infer_whole(batch)
             z = belief.sample(torch.randn(len(batch), self.latent_size, generator=rng, device=rng.device))
             white = self.prior().whiten(z)
+        if self.latent_prior.training:
+            self.latent_prior.linear.follow(white, batch.condition)
         nll = -self.latent_prior.log_prob(white, batch.condition, present).mean()
         return Losses(nll, {"nll": nll})
 

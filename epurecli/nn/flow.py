@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from epurecli.nn.belief import standard_log_prob
+from epurecli.nn.regression import LinearGaussian
 
 MAX_LOG_SCALE = 2.0
 
@@ -49,7 +50,8 @@ class Coupling(nn.Module):
 
 
 class ConditionalFlow(nn.Module):
-    """Noise u (B, N) -> latents (B, N) through alternating couplings, a fixed permutation between pairs of them."""
+    """Noise u (B, N) -> latents (B, N) through alternating couplings, a fixed permutation between pairs of them, and
+    a linear-Gaussian map fitted in closed form, which leaves the couplings only what is not linear or not Gaussian."""
 
     def __init__(self, size: int, cond_dim: int, layers: int, hidden: int) -> None:
         super().__init__()
@@ -61,6 +63,7 @@ class ConditionalFlow(nn.Module):
             kept = halves if layer % 2 == 0 else 1 - halves
             couplings.append(Coupling(size, cond_dim + 1, hidden, kept.float()))
         self.couplings = nn.ModuleList(couplings)
+        self.linear = LinearGaussian(size, cond_dim)
 
     @staticmethod
     def context(condition: Tensor, present: Tensor) -> Tensor:  # (B, D), (B, 1) -> (B, D + 1)
@@ -70,10 +73,11 @@ class ConditionalFlow(nn.Module):
         context, x = self.context(condition, present), noise
         for coupling in self.couplings:
             x = coupling(x, context)
-        return x
+        return self.linear(x, condition, present)
 
-    def log_prob(self, x: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # (B, N) -> (B,) nats
-        context, total = self.context(condition, present), 0.0
+    def log_prob(self, z: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # (B, N) -> (B,) nats
+        context = self.context(condition, present)
+        x, total = self.linear.inverse(z, condition, present)
         for coupling in reversed(self.couplings):
             x, log_det = coupling.inverse(x, context)
             total = total + log_det

@@ -19,6 +19,10 @@ def flow_of(size: int, layers: int = 4, cond_dim: int = D) -> ConditionalFlow:
     for coupling in flow.couplings:  # away from the identity it starts at
         torch.nn.init.normal_(coupling.net[-1].weight, std=0.3)
         torch.nn.init.normal_(coupling.net[-1].bias, std=0.3)
+    rng = torch.Generator().manual_seed(2)
+    condition = torch.randn(200, cond_dim, generator=rng, dtype=torch.float64)
+    seen = torch.randn(200, size, generator=rng, dtype=torch.float64) + 0.3 * condition.sum(1, keepdim=True)
+    flow.linear.follow(seen, condition)
     return flow
 
 
