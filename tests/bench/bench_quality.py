@@ -5,7 +5,8 @@
 
 IoU at 0.5, mean over designs. A completion is the mean of 10 draws given some components; beside it stand the mean of
 the 20 training designs whose given components are nearest. The Frechet distance is taken on 64 principal components of
-the pixels (unit: pixel^2), between 4,000 samples and the test designs. `--tune` holds 500 training designs out and
+the pixels (unit: pixel^2), between 4,000 samples and the test designs. Sizes are measured on conditional samples at the
+test designs' conditions, and on reconstructions, which bound what any prior can reach. `--tune` holds 500 training designs out and
 judges on those: settings are chosen there, never on the test designs.
 """
 
@@ -30,6 +31,7 @@ from epurecli.cli.train import with_budget
 from epurecli.config import load_config
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
+from epurecli.evaluate.conditioning import conditioning, learn_measures
 from epurecli.evaluate.distribution import frechet
 from epurecli.evaluate.features import fit_pixel_features
 from epurecli.evaluate.inpainting import iou, nearest_completions
@@ -61,6 +63,7 @@ class Judge:
         every = range(count)
         self.subsets = [s for size in range(1, count) for s in combinations(every, size)]
         self.floor = {"frechet real": frechet(self.features(library), self.real)}
+        self.measures = learn_measures(library, dataset.conditions[dataset.train], dataset.scaler.columns)
         rng = np.random.default_rng(1)
         shuffled = np.stack([library[rng.permutation(len(library)), c] for c in every], 1)
         self.floor["frechet shuffled"] = frechet(self.features(shuffled), self.real)
@@ -79,6 +82,10 @@ class Judge:
         start = " + ".join(names[c] for c in given) or "reconstruction"
         return {f"{start} -> {names[c]}": float(overlap[c]) for c in range(len(names)) if c not in given}
 
+    def sizes(self, images: np.ndarray, of: str) -> dict[str, float]:
+        asked, known = (self.dataset.conditions[rows] for rows in (self.dataset.test, self.dataset.train))
+        return {f"{of}: {m.name}": m.value for m in conditioning(images > 0.5, asked, known, self.measures)}
+
     def __call__(self, folder: Path) -> dict[str, float]:
         trained, dataset = load_model(folder), self.dataset
         model = trained.model
@@ -87,7 +94,15 @@ class Judge:
             return list(draw(request, model.generate, model.noise_dim, trained.scaler, CPU))
 
         with torch.no_grad():
-            found = self.named((), model.reconstruct(dataset.batch(dataset.test)).numpy())
+            whole = model.reconstruct(dataset.batch(dataset.test)).numpy()
+        found = self.named((), whole) | self.sizes(whole, "reconstructed")
+        asked = Request(
+            Mode.CONDITIONAL,
+            Numbered(len(self.test)),
+            crisp=trained.config.sampling.crisp,
+            conditions=dataset.conditions[dataset.test],
+        )
+        found |= self.sizes(np.concatenate([part.images for part in designs(asked)]), "asked for")
         start = time.perf_counter()
         parts = designs(Request(Mode.UNCONDITIONAL, Numbered(SAMPLES), 0, crisp=trained.config.sampling.crisp))
         free = np.concatenate([part.images for part in parts])
