@@ -6,8 +6,8 @@
 IoU at 0.5, mean over designs. A completion is the mean of 10 draws given some components; beside it stand the mean of
 the 20 training designs whose given components are nearest. The Frechet distance is taken on 64 principal components of
 the pixels (unit: pixel^2), between 4,000 samples and the test designs. Sizes are measured on conditional samples at the
-test designs' conditions, and on reconstructions, which bound what any prior can reach. `--tune` holds 500 training designs out and
-judges on those: settings are chosen there, never on the test designs.
+test designs' conditions, and on reconstructions, which bound what any prior can reach. `--tune` holds 500 training
+designs out and judges on those: settings are chosen there, never on the test designs.
 """
 
 from __future__ import annotations
