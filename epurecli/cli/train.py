@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from epurecli.data.dataset import Dataset
     from epurecli.models.base import GenerativeModel
 
-FLOW_SHARE = 0.15  # of --budget, for fitting the flow prior where there is one
+FLOW_SHARE = 0.25  # of --budget, for fitting the flow prior where there is one
 EPURE_CSV = Path("data/epure/performances.csv")
 EPOCHS = re.compile(r"training(\.\w+)?\.epochs=")  # the one key that may change when a run goes on
 

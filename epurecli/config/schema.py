@@ -93,7 +93,7 @@ class LatentPriorConfig(Section):
     hidden: Annotated[int, Field(ge=8)] = 128
     epochs: Annotated[int, Field(ge=1)] = 30
     batch_size: Annotated[int, Field(ge=1)] = 64
-    lr: Annotated[float, Field(gt=0)] = 3e-3
+    lr: Annotated[float, Field(gt=0)] = 8e-3
     budget_s: Annotated[float, Field(gt=0)] | None = None
 
 
