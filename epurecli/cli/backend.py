@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from epurecli.cli.options import onnx_folder, parse_device
 from epurecli.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
     from epurecli.checkpoint import TrainedModel
@@ -29,6 +32,20 @@ class Engine:
     generate: Generate
     device: torch.device
     block: int  # designs computed together
+    remake: Callable[[str], Generate]  # on a device, in another process
+
+    def devices(self, count: int) -> list[str]:
+        """`count` places to compute: GPUs where it computes on one, else shares of the CPU's cores.
+
+        Raises: UsageError.
+        """
+        import torch
+
+        if "cuda" not in self.name.lower():
+            return ["cpu"] * count
+        if count > torch.cuda.device_count():
+            raise UsageError(f"--devices {count}: there are {torch.cuda.device_count()} GPUs")
+        return [f"cuda:{i}" for i in range(count)]
 
 
 def choose(backend: str, onnx_dir: Path | None, device: str, trained: TrainedModel, request: Request) -> Engine:
@@ -58,7 +75,22 @@ def _torch(device: str, trained: TrainedModel) -> Engine:
 
     where = parse_device(device)
     block = BLOCK_CUDA if where.type == "cuda" else BLOCK
-    return Engine(f"torch on {where}", trained.model.to(where).generate, where, block)
+    remake = partial(torch_engine, trained.path)
+    return Engine(f"torch on {where}", trained.model.to(where).generate, where, block, remake)
+
+
+def torch_engine(checkpoint: Path, device: str) -> Generate:
+    from epurecli.checkpoint import load_model
+
+    return load_model(checkpoint).model.to(device).generate
+
+
+def onnx_engine(folder: Path, device: str) -> Generate:
+    import torch
+
+    from epurecli.export.runtime import OnnxSampler
+
+    return OnnxSampler(folder, cuda=device != "cpu", threads=torch.get_num_threads()).generate
 
 
 def _onnx(folder: Path, device: str, trained: TrainedModel, request: Request) -> Engine:
@@ -77,7 +109,8 @@ def _onnx(folder: Path, device: str, trained: TrainedModel, request: Request) ->
     sampler.require_checkpoint(trained.digest)
     provider = sampler.provider(request.mode.observes)
     block = BLOCK_CUDA if provider == CUDA else BLOCK
-    return Engine(f"onnx on {provider}", sampler.generate, torch.device("cpu"), block)
+    remake = partial(onnx_engine, folder)
+    return Engine(f"onnx on {provider}", sampler.generate, torch.device("cpu"), block, remake)
 
 
 def _seconds(engine: Engine, trained: TrainedModel, request: Request) -> float:

@@ -62,6 +62,9 @@ def sample(
     out: Annotated[Path | None, typer.Option(help="Folder to write (default: samples/<model>/<mode>-<n>).")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    devices: Annotated[
+        int, typer.Option(min=1, help="Processes (or GPUs) that share the work; the files are the same for any number.")
+    ] = 1,
     backend: Annotated[str, typer.Option(help="torch; onnx (after `epure export`); auto: the faster here.")] = "torch",
     onnx_dir: Annotated[Path | None, typer.Option(help="Exported folder (default: onnx/<model>/<run>).")] = None,
 ) -> None:
@@ -112,9 +115,14 @@ def sample(
         "model": model, "mode": wanted.value, "seed": str(seed), "backend": engine.name,
         "checkpoint": trained.path.as_posix(), "checkpoint_sha256": trained.digest,
     }  # fmt: skip
-    blocks = sampler.draw(
-        request, engine.generate, trained.model.noise_dim, trained.scaler, engine.device, engine.block
-    )
+    noise_dim, scaler = trained.model.noise_dim, trained.scaler
+    if devices > 1:
+        from epurecli.sample.parallel import draw_in_processes
+
+        where = engine.devices(devices)
+        blocks = draw_in_processes(request, engine.remake, noise_dim, scaler, where, engine.block)
+    else:
+        blocks = sampler.draw(request, engine.generate, noise_dim, scaler, engine.device, engine.block)
     from epurecli.cli.progress import bar
 
     with (

@@ -4,7 +4,7 @@ behind it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ class Request:
     rows: NDArray[np.int64] | None = None  # (M,) into images
     mask: NDArray[np.bool_] | None = None  # (M, C) True = observed
     has_truth: bool = False  # whether `images` also holds what the mask hides
+    first: int = 0  # the number of its first design in the request that it was cut from
 
     def __len__(self) -> int:
         return len(self.names)
@@ -63,23 +64,33 @@ def draw(
     scaler: ConditionScaler,
     device: torch.device,
     block: int | None = None,
-    span: tuple[int, int] | None = None,
 ) -> Iterator[Drawn]:
     """Blocks of designs, in order.
 
     The unit of computation is fixed: design i always stands at place i % block of its block, and a short block is
     padded.
     So a design's bits depend on the seed and its number alone, not on how many others were asked for.
-
-    Args:
-        span: draw only designs span[0] .. span[1] - 1; whole blocks (a worker's share).
     """
     block = block or (BLOCK_CUDA if device.type == "cuda" else BLOCK)
-    start, stop = span or (0, len(request))
-    if start % block:
-        raise ValueError(f"a span starts at a multiple of {block}, not at {start}")
-    for first in range(start, stop, block):
-        yield _block(request, generate, noise_dim, scaler, device, first, min(block, stop - first), block)
+    if request.first % block:
+        raise ValueError(f"a request is cut at a multiple of {block}, not at {request.first}")
+    for start in range(0, len(request), block):
+        part = cut(request, start, min(start + block, len(request)))
+        yield _block(part, generate, noise_dim, scaler, device, block)
+
+
+def cut(request: Request, start: int, stop: int) -> Request:
+    """Designs start .. stop - 1 of a request, holding only the images that they need."""
+    part = slice(start, stop)
+    return replace(
+        request,
+        names=request.names[part],
+        conditions=request.conditions[part] if request.conditions is not None else None,
+        images=request.images[request.rows[part]] if request.images is not None else None,
+        rows=np.arange(stop - start) if request.images is not None else None,
+        mask=request.mask[part] if request.mask is not None else None,
+        first=request.first + start,
+    )
 
 
 def grouped(blocks: Iterator[Drawn], batch_sz: int) -> Iterator[Drawn]:
@@ -106,22 +117,12 @@ def _joined(parts: list[Drawn]) -> Drawn:
 
 
 def _block(
-    request: Request,
-    generate: Generate,
-    noise_dim: int,
-    scaler: ConditionScaler,
-    device: torch.device,
-    first: int,
-    count: int,
-    block: int,
+    request: Request, generate: Generate, noise_dim: int, scaler: ConditionScaler, device: torch.device, block: int
 ) -> Drawn:
-    part = slice(first, first + count)
-    levels = request.images[request.rows[part]] if request.images is not None else None
-    mask = request.mask[part] if request.mask is not None else None
-    raw = request.conditions[part] if request.conditions is not None else None
-
+    """A whole request of at most one block."""
+    count, raw, mask, levels = len(request), request.conditions, request.mask, request.images
     noise = np.zeros((request.draws, block, noise_dim), np.float32)
-    noise[:, :count] = design_noise(request.seed, first, count, request.draws, noise_dim)
+    noise[:, :count] = design_noise(request.seed, request.first, count, request.draws, noise_dim)
     query = Query(
         count=block,
         condition=_padded(scaler.encode(raw), block, device) if raw is not None else None,
@@ -133,7 +134,7 @@ def _block(
     spread = draws.std(0, correction=0).cpu().numpy() if mask is not None and request.draws > 1 else None
     single = request.draws == 1
     return Drawn(
-        names=request.names[part],
+        names=request.names,
         images=crisp(mean) if request.crisp and single else mean,
         mask=mask,
         observed=levels if mask is not None else None,

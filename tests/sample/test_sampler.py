@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from epurecli.data.conditions import ConditionScaler
-from epurecli.sample.sampler import BLOCK, Request, draw, grouped
+from epurecli.sample.sampler import BLOCK, Request, cut, draw, grouped
 from epurecli.sample.writer import Drawn
 from epurecli.types import Mode, Query
 
@@ -81,18 +81,22 @@ def test_the_batch_size_only_groups(batch_sz: int) -> None:
     assert_same(joined, everything(request))
 
 
-@pytest.mark.parametrize("cut", [16, 32, 48])
-def test_spans_make_up_the_whole(cut: int) -> None:
-    request = request_of(50)
-    whole = everything(request)
-    parts = [everything(request, span=span) for span in ((0, cut), (cut, 50))]
+@pytest.mark.parametrize("mode", [Mode.UNCONDITIONAL, Mode.CONDITIONAL, Mode.INPAINTING])
+@pytest.mark.parametrize("place", [16, 32, 48])
+def test_shares_make_up_the_whole(mode: Mode, place: int) -> None:
+    request = request_of(50, mode, **({"has_truth": True} if mode.observes else {}))
+    parts = [everything(cut(request, *span)) for span in ((0, place), (place, 50))]
     (joined,) = grouped(iter(parts), 10**9)
-    assert_same(joined, whole)
+    assert_same(joined, everything(request))
 
 
-def test_a_span_starts_with_a_block() -> None:
+def test_a_share_of_a_share_counts_on() -> None:
+    assert cut(cut(request_of(50), 16, 50), 16, 20).first == 32
+
+
+def test_a_share_starts_with_a_block() -> None:
     with pytest.raises(ValueError, match="multiple of 16"):
-        next(draw(request_of(50), generate, N, SCALER, CPU, span=(5, 50)))
+        next(draw(cut(request_of(50), 5, 50), generate, N, SCALER, CPU))
 
 
 def test_more_draws_keep_the_first_ones() -> None:
