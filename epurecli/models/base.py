@@ -26,6 +26,8 @@ from epurecli.nn.likelihoods import likelihood_of
 from epurecli.nn.masking import draw_masks, mask_probability, show_all
 from epurecli.types import Batch, Clock, Losses, Mode, Query
 
+LATENT_PRIOR = "latent-prior"  # the stage that fits the flow, after the model's own stages
+
 Loss = Callable[[Batch, Clock, torch.Generator], Losses]
 
 
@@ -241,7 +243,7 @@ class LatentModel(GenerativeModel):
             epochs=spec.epochs, batch_size=spec.batch_size, lr=spec.lr, scheduler="cosine", budget_s=spec.budget_s
         )
         fit = Objective("flow", (self.latent_prior,), self.flow_loss)
-        return [*self.model_stages(), Stage("latent-prior", settings, (fit,), self.flow_loss)]
+        return [*self.model_stages(), Stage(LATENT_PRIOR, settings, (fit,), self.flow_loss)]
 
     def masked_elbo(self, stage: StageConfig, batch: Batch, clock: Clock, rng: torch.Generator) -> Losses:
         """The ELBO of a whole design, the encoder seeing a random subset of its components."""

@@ -14,7 +14,7 @@ from epurecli.models.registry import build, schema_of
 class Count:
     """One config's figures. `total` = trainable + frozen is what sampling needs; `training_only` comes on top.
 
-    Frozen = not trained in the last stage of the model's own training.
+    Frozen = trained neither in the last of the model's own stages nor as the flow that follows it.
     """
 
     config: str
@@ -34,12 +34,17 @@ def count_config(name: str) -> Count:
     """Count one shipped config on torch's meta device."""
     import torch
 
+    from epurecli.models.base import LATENT_PRIOR
+
     config = load_config(name, schema_of)
     with torch.device("meta"):
         model = build(config)
     extra = sum(p.numel() for module in model.training_only() for p in module.parameters())
     total = sum(p.numel() for p in model.parameters()) - extra
-    trainable = sum(p.numel() for o in model.stages()[-1].objectives for p in o.parameters())
+    stages = model.stages()
+    fit = [stage for stage in stages if stage.name == LATENT_PRIOR]
+    last = [stage for stage in stages if stage.name != LATENT_PRIOR][-1]
+    trainable = sum(p.numel() for stage in (last, *fit) for o in stage.objectives for p in o.parameters())
     claim = type(config).CLAIM if "_epure_" in name else None
     return Count(
         config=name,

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from epurecli.config import load_config
-from epurecli.config.schema import Claim
+from epurecli.config.schema import Claim, LatentPriorConfig
 from epurecli.errors import ConfigError, UsageError
 from epurecli.models.base import GenerativeModel, mean_iou
 from epurecli.models.counting import count_config
-from epurecli.models.registry import ROOMS, model_class, room_of, schema_of
+from epurecli.models.registry import ROOMS, build, model_class, room_of, schema_of
 
 
 def test_an_unknown_model_names_the_nearest_and_all() -> None:
@@ -56,3 +56,14 @@ def test_intersection_over_union_by_hand() -> None:
     image[0, 0, 0], target[0, 0, :, 0] = 0.9, 1.0  # one of three pixels
     image[0, 1, 1, 1] = 0.6  # drawn, but not there
     assert mean_iou(image, target).item() == pytest.approx((1 / 3 + 0 + 1) / 3)  # two empty parts agree
+
+
+@pytest.mark.parametrize("name", ["vae_toy", "meta_vae_toy"])
+def test_a_flow_does_not_make_the_model_frozen(name: str) -> None:
+    """The stage that fits the flow is the last, but not the only one whose weights were trained last."""
+    config = load_config(name, schema_of)
+    without = config.model.model_copy(update={"latent_prior": LatentPriorConfig()})
+    plain = build(config.model_copy(update={"model": without}))
+    flow = sum(p.numel() for p in build(config).latent_prior.parameters())
+    trained = sum(p.numel() for o in plain.stages()[-1].objectives for p in o.parameters())
+    assert count_config(name).trainable == trained + flow
