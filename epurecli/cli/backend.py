@@ -31,18 +31,25 @@ class Engine:
     name: str
     generate: Generate
     device: torch.device
-    block: int  # designs computed together
+    gpu: bool  # whether it computes on CUDA, wherever its inputs are
     remake: Callable[[str], Generate]  # on a device, in another process
 
+    @property
+    def block(self) -> int:
+        """Designs computed together."""
+        from epurecli.sample.sampler import BLOCK, BLOCK_CUDA
+
+        return BLOCK_CUDA if self.gpu else BLOCK
+
     def devices(self, count: int) -> list[str]:
-        """`count` places to compute: GPUs where it computes on one, else shares of the CPU's cores.
+        """`count` places to compute: GPUs where it computes on one, else its device, shared.
 
         Raises: UsageError.
         """
         import torch
 
-        if "cuda" not in self.name.lower():
-            return ["cpu"] * count
+        if not self.gpu:
+            return [str(self.device)] * count
         if count > torch.cuda.device_count():
             raise UsageError(f"--devices {count}: there are {torch.cuda.device_count()} GPUs")
         return [f"cuda:{i}" for i in range(count)]
@@ -71,12 +78,9 @@ def choose(backend: str, onnx_dir: Path | None, device: str, trained: TrainedMod
 
 
 def _torch(device: str, trained: TrainedModel) -> Engine:
-    from epurecli.sample.sampler import BLOCK, BLOCK_CUDA
-
     where = parse_device(device)
-    block = BLOCK_CUDA if where.type == "cuda" else BLOCK
     remake = partial(torch_engine, trained.path)
-    return Engine(f"torch on {where}", trained.model.to(where).generate, where, block, remake)
+    return Engine(f"torch on {where}", trained.model.to(where).generate, where, where.type == "cuda", remake)
 
 
 def torch_engine(checkpoint: Path, device: str) -> Generate:
@@ -98,7 +102,6 @@ def _onnx(folder: Path, device: str, trained: TrainedModel, request: Request) ->
 
     from epurecli.export.runtime import OnnxSampler
     from epurecli.export.session import CUDA
-    from epurecli.sample.sampler import BLOCK, BLOCK_CUDA
 
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device}: with ONNX Runtime expected auto, cpu or cuda")
@@ -108,9 +111,8 @@ def _onnx(folder: Path, device: str, trained: TrainedModel, request: Request) ->
     sampler = OnnxSampler(folder, cuda=None if device == "auto" else device == "cuda")
     sampler.require_checkpoint(trained.digest)
     provider = sampler.provider(request.mode.observes)
-    block = BLOCK_CUDA if provider == CUDA else BLOCK
     remake = partial(onnx_engine, folder)
-    return Engine(f"onnx on {provider}", sampler.generate, torch.device("cpu"), block, remake)
+    return Engine(f"onnx on {provider}", sampler.generate, torch.device("cpu"), provider == CUDA, remake)
 
 
 def _seconds(engine: Engine, trained: TrainedModel, request: Request) -> float:

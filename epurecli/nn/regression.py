@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from epurecli.nn.moments import moment_step
+
 REMEMBERED = 20_000  # designs: beyond it old moments fade, so that one odd early batch does not stay for ever
 BELIEVED = 64  # designs' worth of "standard normal, whatever the condition", which keeps every factor regular
 
@@ -50,15 +52,12 @@ class LinearGaussian(nn.Module):
         joint = torch.cat([self.features(condition), z], dim=-1).double()
         weight = len(joint) / (BELIEVED + self.seen.clamp(max=REMEMBERED) + len(joint))
         self.seen = self.seen + len(joint)
-        centre = joint.mean(0)
-        around, step = joint - centre, centre - self.joint_mean
-        batch = around.mT @ around / len(joint)
-        mixture = torch.lerp(self.joint_covariance, batch, weight) + weight * (1 - weight) * step.outer(step)
-        self.joint_mean, self.joint_covariance = self.joint_mean + weight * step, mixture
+        shift, mixture = moment_step(self.joint_mean, self.joint_covariance, joint, weight)
+        self.joint_mean, self.joint_covariance = self.joint_mean + shift, mixture
         count = len(self.centre)
         factor = torch.linalg.cholesky(mixture)  # of (f, z): its corner is the factor of z given f
         within, across = factor[:count, :count], factor[count:, :count]
-        gain = torch.linalg.solve_triangular(within, across, upper=False, left=False) if count else across
+        gain = torch.linalg.solve_triangular(within, across, upper=False, left=False)
         factors = torch.stack([torch.linalg.cholesky(mixture[count:, count:]), factor[count:, count:]])
         kind = self.mean.dtype
         self.centre, self.mean = self.joint_mean[:count].to(kind), self.joint_mean[count:].to(kind)

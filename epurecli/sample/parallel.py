@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -72,7 +71,6 @@ def draw_in_processes(
 def _start(free: SimpleQueue[str], threads: int, facts: tuple[Engine, int, ConditionScaler, int]) -> None:
     global _share
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # for what reads it later than torch
     torch.set_num_threads(threads)
     engine, noise_dim, scaler, block = facts
     device = free.get()

@@ -38,7 +38,7 @@ from epurecli.evaluate.distribution import frechet
 from epurecli.evaluate.features import fit_pixel_features
 from epurecli.evaluate.inpainting import iou, nearest_completions
 from epurecli.models.registry import build, schema_of
-from epurecli.sample.sampler import Numbered, Request, draw
+from epurecli.sample.sampler import Numbered, Request, draw, grouped
 from epurecli.sample.writer import Drawn
 from epurecli.train.loop import Run, train
 from epurecli.types import Mode
@@ -92,8 +92,9 @@ class Judge:
         trained, dataset = load_model(folder), self.dataset
         model = trained.model
 
-        def designs(request: Request) -> list[Drawn]:
-            return list(draw(request, model.generate, model.noise_dim, trained.scaler, CPU))
+        def designs(request: Request) -> Drawn:
+            (drawn,) = grouped(draw(request, model.generate, model.noise_dim, trained.scaler, CPU), len(request))
+            return drawn
 
         with torch.no_grad():
             whole = model.reconstruct(dataset.batch(dataset.test)).numpy()
@@ -104,10 +105,9 @@ class Judge:
             crisp=trained.config.sampling.crisp,
             conditions=dataset.conditions[dataset.test],
         )
-        found |= self.sizes(np.concatenate([part.images for part in designs(asked)]), "asked for")
+        found |= self.sizes(designs(asked).images, "asked for")
         start = time.perf_counter()
-        parts = designs(Request(Mode.UNCONDITIONAL, Numbered(SAMPLES), 0, crisp=trained.config.sampling.crisp))
-        free = np.concatenate([part.images for part in parts])
+        free = designs(Request(Mode.UNCONDITIONAL, Numbered(SAMPLES), 0, crisp=trained.config.sampling.crisp)).images
         found["unconditional designs/s"] = SAMPLES / (time.perf_counter() - start)
         found["frechet"] = frechet(self.features(free > 0.5), self.real)
         uncertain = []
@@ -122,7 +122,7 @@ class Judge:
                 keep_draws=True,
                 has_truth=True,
             )
-            drawn = np.concatenate([part.draws for part in designs(request)])  # (B, S, C, H, W)
+            drawn = designs(request).draws  # (B, S, C, H, W)
             found |= self.named(given, drawn.mean(1))
             uncertain.append(self.uncertainty(drawn, request.mask))
         return found | {key: fmean(row[key] for row in uncertain) for key in uncertain[0]}
@@ -155,11 +155,10 @@ def quality(config_name: str, overrides: list[str], seed: int, judge: Judge, dat
         start = time.perf_counter()
         train(Run(model, judge.dataset, run, seed, CPU))
         took = time.perf_counter() - start
-        rows = sorted((row for row in read_metrics(run) if "val_iou" in row), key=itemgetter("val_iou"))
-        reached = {
-            f"best IoU of stage {row['stage']}": row["val_iou"] for row in sorted(rows, key=itemgetter("val_iou"))
-        }
-        return {"seconds": took, "epochs": len(read_metrics(run)), **reached, **judge(run)}
+        rows = read_metrics(run)
+        best = sorted((row for row in rows if "val_iou" in row), key=itemgetter("val_iou"))
+        reached = {f"best IoU of stage {row['stage']}": row["val_iou"] for row in best}
+        return {"seconds": took, "epochs": len(rows), **reached, **judge(run)}
 
 
 def main() -> None:

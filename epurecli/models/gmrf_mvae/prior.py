@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from epurecli.gmrf import GaussianPrior, cholesky
+from epurecli.nn.moments import moment_step
 
 RATE = 0.02  # of the way to each batch's moments: with batches of 64 the prior remembers some 3,000 designs
 
@@ -40,11 +41,10 @@ class LatentPrior(nn.Module):
     @torch.no_grad()
     def follow(self, mean: Tensor, covariance: Tensor) -> None:
         """One step towards a batch of posteriors: their means (B, N) and the mean of their covariances (N, N)."""
-        mean, factor = mean.double(), self.scale_tril.double()
-        centre = mean.mean(0)
-        around, step = mean - centre, centre - self.mean.double()
-        batch = covariance.double() + around.mT @ around / len(mean)
-        mixture = torch.lerp(factor @ factor.mT, batch, RATE) + RATE * (1 - RATE) * step.outer(step)
+        factor = self.scale_tril.double()
+        shift, mixture = moment_step(
+            self.mean.double(), factor @ factor.mT, mean.double(), RATE, within=covariance.double()
+        )
         # New tensors, not new values: the backward pass of this step still needs the old ones.
-        self.mean = self.mean + (RATE * step).to(self.mean.dtype)
+        self.mean = self.mean + shift.to(self.mean.dtype)
         self.scale_tril = cholesky(mixture).to(self.scale_tril.dtype)

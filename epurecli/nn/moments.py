@@ -1,0 +1,26 @@
+"""Mean and covariance that follow what they are shown, batch by batch."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def moment_step(
+    mean: Tensor, covariance: Tensor, rows: Tensor, weight: float | Tensor, within: Tensor | float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Mix a batch into running moments: exactly those of the mixture (1 - weight) old + weight batch.
+
+    Args:
+        mean: (N,).
+        covariance: (N, N).
+        rows: (B, N) the batch.
+        weight: 0 .. 1, the batch's share.
+        within: (N, N) mean covariance of the rows themselves, where each is a distribution and not a point.
+
+    Returns:
+        What the mean moves by (N,), and the new covariance (N, N), positive definite where the old one was.
+    """
+    centre = rows.mean(0)
+    around, step = rows - centre, centre - mean
+    batch = within + around.mT @ around / len(rows)
+    return weight * step, covariance.lerp(batch, weight) + weight * (1 - weight) * step.outer(step)
