@@ -145,7 +145,7 @@ def host_facts() -> dict[str, Any]:
     return facts
 
 
-def start_run(config: RunConfig, dataset: Dataset, parent: Path) -> Path:
+def start_run(config: RunConfig, dataset: Dataset, parent: Path, processes: int = 1) -> Path:
     """Make a run folder and write what is known before training."""
     folder = new_run_folder(parent)
     write_atomic(folder / "config.yaml", dump_config(config).encode())
@@ -163,7 +163,7 @@ def start_run(config: RunConfig, dataset: Dataset, parent: Path) -> Path:
             "train": len(dataset.train),
             "test": len(dataset.test),
         },
-        "host": host_facts(),
+        "host": {**host_facts(), "processes": processes},
     }
     write_json(folder / "run.json", facts)
     return folder

@@ -29,6 +29,7 @@ MAY_IMPORT["checkpoint"] = MAY_IMPORT["models"] | {"models"}
 for _floor in ("train", "sample", "export"):
     MAY_IMPORT[_floor] = MAY_IMPORT["checkpoint"] | {"checkpoint"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
+MAY_IMPORT["__main__"] = {"cli"}
 
 
 def parts(path: Path) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import time
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from epurecli.cli import console
-from epurecli.errors import NotFound, UsageError
+from epurecli.errors import EpureError, NotFound, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from epurecli.config import RunConfig
     from epurecli.data.dataset import Dataset
     from epurecli.models.base import GenerativeModel
+    from epurecli.train.ranks import Ranks
 
 FLOW_SHARE = 0.25  # of --budget, for fitting the flow prior where there is one
 EPURE_CSV = Path("data/epure/performances.csv")
@@ -37,6 +39,16 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Overrides training.seed.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0, ...")] = "auto",
+    devices: Annotated[
+        str | None,
+        typer.Option(help="Processes that train together: a number, or auto for one a GPU. A batch stays as large."),
+    ] = None,
+    num_nodes: Annotated[
+        int, typer.Option(min=1, help="Machines; each runs the same command (MASTER_ADDR, NODE_RANK; or torchrun).")
+    ] = 1,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Refuse operations that may differ from run to run (on GPUs).")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for runs (default: the config's paths.output_dir).")] = None,
     resume: Annotated[
         Path | None,
@@ -56,9 +68,11 @@ def train(
     Without --config and --data: the EPURE data set with the plan's config where data/epure is found, otherwise the
     built-in toy tyres with the toy config.
     """
+    from epurecli.cli.ranks import follow_quietly, joined
     from epurecli.models.registry import room_of
 
     room_of(model)
+    follow_quietly()
     if resume is not None:
         given = {
             "--config": config,
@@ -69,6 +83,7 @@ def train(
             "--init-from": init_from,
             "--budget": budget,
             "--stage": stage,
+            "--deterministic": deterministic or None,
         }
         clash = [flag for flag, value in given.items() if value not in (None, [])]
         if clash:
@@ -76,7 +91,8 @@ def train(
                 f"--resume continues a run as it was configured; {', '.join(clash)} cannot be given with it"
             )
     else:
-        resolved = resolve(model, config, data, set_, budget, seed)
+        extra = ["training.deterministic=true"] if deterministic else []
+        resolved = resolve(model, config, data, [*set_, *extra], budget, seed)
 
     from epurecli import checkpoint
     from epurecli.cli.options import parse_device
@@ -91,7 +107,8 @@ def train(
         resolved = load_config(resume / "config.yaml", schema_of, set_)
         if set_:  # more epochs
             checkpoint.write_atomic(resume / "config.yaml", dump_config(resolved).encode())
-    run_training(resolved, where, out, resume, init_from, tensorboard, stage)
+    with joined(devices, num_nodes, where) as (ranks, where):
+        run_training(resolved, where, out, resume, init_from, tensorboard, stage, ranks)
 
 
 def resolve(
@@ -151,6 +168,7 @@ def run_training(
     init_from: Path | None = None,
     tensorboard: bool = False,
     only_stage: int | None = None,
+    ranks: Ranks | None = None,
 ) -> Path:
     """Train as configured, showing progress; returns the run folder."""
     import torch
@@ -162,8 +180,10 @@ def run_training(
     from epurecli.train.loop import Run, Stopped
     from epurecli.train.loop import train as fit
     from epurecli.train.metrics import plot_curves
+    from epurecli.train.ranks import Ranks
 
-    with counting() as report:
+    ranks = ranks or Ranks()
+    with ranks.first(), counting() as report:
         dataset = open_dataset(resolved.data, report)
     _check_fits(resolved, dataset)
     console.note(
@@ -181,8 +201,10 @@ def run_training(
     if only_stage is not None:
         _before_stage(model, only_stage, out or resolved.paths.output_dir, dataset)
     total = sum(p.numel() for p in model.parameters())
-    console.note(f"model: {resolved.model.type}, {total / 1e6:.2f} M parameters, on {device}")
-    writer = _tensorboard(tensorboard)
+    together = f", {ranks.count} processes" if ranks.count > 1 else ""
+    console.note(f"model: {resolved.model.type}, {total / 1e6:.2f} M parameters, on {device}{together}")
+    _check_shares(model, dataset, ranks.count)
+    writer = _tensorboard(tensorboard and ranks.writes)
     if resume is not None:
         folder = resume
         found = checkpoint.read_run(folder)["data"]["digest"]
@@ -193,20 +215,32 @@ def run_training(
         if not (folder / "state.safetensors").is_file():
             raise NotFound(f"{folder}: there is no state.safetensors to resume from")
     else:
-        folder = checkpoint.start_run(resolved, dataset, out or resolved.paths.output_dir)
+        parent = out or resolved.paths.output_dir
+        folder = ranks.agree_on(checkpoint.start_run(resolved, dataset, parent, ranks.count) if ranks.writes else None)
+    torch.use_deterministic_algorithms(resolved.training.deterministic)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS wants to see for that
     autocast = device.type == "cuda" if resolved.training.precision == "auto" else resolved.training.precision == "bf16"
     events = writer(str(folder / "tensorboard")) if writer else None
     began = time.monotonic()
     with bar() as progress, stopping() as stop_requested:
         reporter = TrainingProgress(progress, events)
-        run = Run(model, dataset, folder, resolved.training.seed, device, autocast, reporter)
+        run = Run(model, dataset, folder, resolved.training.seed, device, autocast, reporter, ranks)
         try:
             only = None if only_stage is None else only_stage - 1
             fit(run, resume=resume is not None, only_stage=only, stop_requested=stop_requested)
         except Stopped:
             progress.stop()
             console.note(f"stopped; continue with: epure train {resolved.model.type} --resume {folder}")
-            raise typer.Exit(stop_requested.code) from None
+            raise typer.Exit(stop_requested.code if ranks.writes else 0) from None
+        except RuntimeError as error:
+            if ranks.count == 1:
+                raise
+            raise EpureError(
+                f"training ended in process {ranks.index} of {ranks.count}: {str(error).splitlines()[0]}",
+                hint=f"continue from the last saved state: epure train {resolved.model.type} --resume {folder}",
+            ) from error
+    if not ranks.writes:
+        return folder
     if events is not None:
         events.close()
     rows = checkpoint.read_metrics(folder)
@@ -250,6 +284,15 @@ def _check_fits(config: RunConfig, dataset: Dataset) -> None:
     if not len(dataset.test):
         raise UsageError(
             "the data has no test designs: which epoch is best could not be told", hint="epure data check DIR"
+        )
+
+
+def _check_shares(model: GenerativeModel, dataset: Dataset, count: int) -> None:
+    smallest = min(len(dataset.train), *(stage.settings.batch_size for stage in model.stages()))
+    if count > smallest:
+        raise UsageError(
+            f"{count} processes cannot share a batch of {smallest} designs",
+            hint="use fewer --devices or a larger batch",
         )
 
 

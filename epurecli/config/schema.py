@@ -160,6 +160,7 @@ class RunSettings(Section):
 
     seed: Seed = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on CUDA, float32 on the CPU
+    deterministic: bool = False  # refuse operations whose result could change from run to run
 
 
 class TrainingConfig(StageConfig, RunSettings):

@@ -24,16 +24,10 @@ def to_batch(images: NDArray[np.uint8], conditions: NDArray[np.float32], device:
     return Batch(image=image.to(device), condition=condition.to(device))
 
 
-def epoch_batches(
-    dataset: Dataset,
-    indices: ArrayLike,
-    batch_size: int,
-    rng: torch.Generator | None,
-    device: str | torch.device = "cpu",
-    drop_last: bool = False,
-    skip: int = 0,
-) -> Iterator[Batch]:
-    """One pass over `indices`.
+def epoch_rows(
+    indices: ArrayLike, batch_size: int, rng: torch.Generator | None, drop_last: bool = False, skip: int = 0
+) -> Iterator[NDArray[np.int64]]:
+    """One pass over `indices`, a batch's worth at a time.
 
     Args:
         rng: shuffles, by one draw of a permutation; None keeps the order.
@@ -45,4 +39,18 @@ def epoch_batches(
         order = order[torch.randperm(len(order), generator=rng, device=rng.device).cpu().numpy()]
     stop = len(order) - len(order) % batch_size if drop_last else len(order)
     for start in range(skip * batch_size, stop, batch_size):
-        yield dataset.batch(order[start : start + batch_size], device)
+        yield order[start : start + batch_size]
+
+
+def epoch_batches(
+    dataset: Dataset,
+    indices: ArrayLike,
+    batch_size: int,
+    rng: torch.Generator | None,
+    device: str | torch.device = "cpu",
+    drop_last: bool = False,
+    skip: int = 0,
+) -> Iterator[Batch]:
+    """The same as batches of the data set."""
+    for rows in epoch_rows(indices, batch_size, rng, drop_last, skip):
+        yield dataset.batch(rows, device)

@@ -24,11 +24,12 @@ from epurecli.nn.conditioning import ConditionEmbedding
 from epurecli.nn.flow import ConditionalFlow
 from epurecli.nn.likelihoods import likelihood_of
 from epurecli.nn.masking import draw_masks, mask_probability, show_all
+from epurecli.nn.shard import Shard
 from epurecli.types import Batch, Clock, Losses, Mode, Query
 
 LATENT_PRIOR = "latent-prior"  # the stage that fits the flow, after the model's own stages
 
-Loss = Callable[[Batch, Clock, torch.Generator], Losses]
+Loss = Callable[[Batch, Clock, Shard], Losses]  # a mean over this process's rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,34 +246,34 @@ class LatentModel(GenerativeModel):
         fit = Objective("flow", (self.latent_prior,), self.flow_loss)
         return [*self.model_stages(), Stage(LATENT_PRIOR, settings, (fit,), self.flow_loss)]
 
-    def masked_elbo(self, stage: StageConfig, batch: Batch, clock: Clock, rng: torch.Generator) -> Losses:
+    def masked_elbo(self, stage: StageConfig, batch: Batch, clock: Clock, shard: Shard) -> Losses:
         """The ELBO of a whole design, the encoder seeing a random subset of its components."""
-        mask = draw_masks(len(batch), len(self.components), mask_probability(clock, stage), stage.masking, rng)
-        present = self.conditioning.draw_presence(len(batch), rng)
-        return self.elbo(batch, mask, present, self.beta_at(clock, stage), rng)
+        mask = draw_masks(len(batch), len(self.components), mask_probability(clock, stage), stage.masking, shard)
+        present = self.conditioning.draw_presence(len(batch), shard)
+        return self.elbo(batch, mask, present, self.beta_at(clock, stage), shard)
 
-    def elbo(self, batch: Batch, mask: Tensor, present: Tensor, beta: float, rng: torch.Generator) -> Losses:
+    def elbo(self, batch: Batch, mask: Tensor, present: Tensor, beta: float, shard: Shard) -> Losses:
         """One-sample negative ELBO, nats per design."""
         belief = self.infer(batch.image, mask)
-        z = belief.sample(torch.randn(len(batch), self.latent_size, generator=rng, device=rng.device))
+        z = belief.sample(shard.randn(len(batch), self.latent_size))
         return self.negative_elbo(z, self.kl(belief), batch, present, beta)
 
-    def validate(self, batch: Batch, clock: Clock, rng: torch.Generator) -> Losses:
+    def validate(self, batch: Batch, clock: Clock, shard: Shard) -> Losses:
         """The ELBO on whole designs at full beta, and the IoU of the posterior mean's reconstruction."""
         mask = show_all(len(batch), len(self.components), batch.image.device)
         present = torch.ones(len(batch), 1, device=batch.image.device)
-        losses = self.elbo(batch, mask, present, self.beta, rng)
+        losses = self.elbo(batch, mask, present, self.beta, shard)
         return Losses(losses.total, {**losses.terms, "iou": mean_iou(self.reconstruct(batch), batch.image)})
 
-    def flow_loss(self, batch: Batch, clock: Clock, rng: torch.Generator) -> Losses:
+    def flow_loss(self, batch: Batch, clock: Clock, shard: Shard) -> Losses:
         """-log p(z | condition) of posterior samples in the prior's whitened coordinates, nats per design."""
-        present = self.conditioning.draw_presence(len(batch), rng)
+        present = self.conditioning.draw_presence(len(batch), shard)
         with torch.no_grad():
             belief = self.infer_whole(batch)
-            z = belief.sample(torch.randn(len(batch), self.latent_size, generator=rng, device=rng.device))
+            z = belief.sample(shard.randn(len(batch), self.latent_size))
             white = self.prior().whiten(z)
         if self.latent_prior.training:
-            self.latent_prior.linear.follow(white, batch.condition)
+            self.latent_prior.linear.follow(white, batch.condition, shard)
         nll = -self.latent_prior.log_prob(white, batch.condition, present).mean()
         return Losses(nll, {"nll": nll})
 

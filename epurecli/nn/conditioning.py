@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from epurecli.nn.shard import Shard
+
 EMBEDDING = 256
 
 
@@ -30,10 +32,9 @@ class ConditionEmbedding(nn.Module):
             return self.null.expand(condition.shape[0], EMBEDDING)  # len() would bake the batch into a graph
         return present * self.mlp(condition) + (1 - present) * self.null
 
-    def draw_presence(self, count: int, rng: torch.Generator) -> Tensor:  # -> (B, 1)
+    def draw_presence(self, count: int, shard: Shard) -> Tensor:  # -> (B, 1)
         """Which conditions a training batch keeps (1) or drops (0)."""
-        draw = torch.rand(count, 1, generator=rng, device=rng.device)
-        return (draw >= self.dropout).float()
+        return (shard.rand(count, 1) >= self.dropout).float()
 
 
 @torch.no_grad()

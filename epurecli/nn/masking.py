@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from epurecli.config.schema import Masking, StageConfig
+from epurecli.nn.shard import Shard
 from epurecli.types import Clock
 
 
@@ -23,23 +24,21 @@ def show_all(count: int, components: int, device: torch.device | str = "cpu") ->
     return torch.ones(count, components, dtype=torch.bool, device=device)
 
 
-def draw_masks(
-    count: int, components: int, probability: float, kind: Masking, rng: torch.Generator
-) -> Tensor:  # (B, C) bool
+def draw_masks(count: int, components: int, probability: float, kind: Masking, shard: Shard) -> Tensor:  # (B, C) bool
     """One batched draw: each design is masked with `probability`, otherwise it shows everything.
 
     `subset` keeps a uniform non-empty proper subset (each of the 2^C - 2 equally likely), `single` exactly one
     component.
     With one component there is nothing to hide.
     """
-    device = rng.device
+    device = shard.generator.device
     if components == 1 or probability == 0:
         return show_all(count, components, device)
     bits = torch.arange(components, device=device)
     if kind is Masking.SINGLE:
-        kept = torch.randint(components, (count, 1), generator=rng, device=device) == bits
+        kept = shard.randint(0, components, count, 1) == bits
     else:
-        code = torch.randint(1, 2**components - 1, (count, 1), generator=rng, device=device)
+        code = shard.randint(1, 2**components - 1, count, 1)
         kept = (code >> bits) & 1 == 1
-    masked = torch.rand(count, 1, generator=rng, device=device) < probability
+    masked = shard.rand(count, 1) < probability
     return kept | ~masked

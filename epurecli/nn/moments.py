@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from epurecli.nn.shard import Shard
+
 
 def moment_step(
-    mean: Tensor, covariance: Tensor, rows: Tensor, weight: float | Tensor, within: Tensor | float = 0.0
+    mean: Tensor,
+    covariance: Tensor,
+    rows: Tensor,
+    weight: float | Tensor,
+    shard: Shard,
+    within: Tensor | float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Mix a batch into running moments: exactly those of the mixture (1 - weight) old + weight batch.
 
     Args:
         mean: (N,).
         covariance: (N, N).
-        rows: (B, N) the batch.
-        weight: 0 .. 1, the batch's share.
+        rows: (B, N) this process's part of the batch.
+        weight: 0 .. 1, the whole batch's share.
+        shard: pools what the processes see.
         within: (N, N) mean covariance of the rows themselves, where each is a distribution and not a point.
 
     Returns:
         What the mean moves by (N,), and the new covariance (N, N), positive definite where the old one was.
     """
-    centre = rows.mean(0)
+    whole = shard.size(len(rows))
+    centre = shard.total(rows.sum(0)) / whole
     around, step = rows - centre, centre - mean
-    batch = within + around.mT @ around / len(rows)
+    batch = shard.total(len(rows) * within + around.mT @ around) / whole
     return weight * step, covariance.lerp(batch, weight) + weight * (1 - weight) * step.outer(step)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from epurecli.nn.moments import moment_step
+from epurecli.nn.shard import Shard
 
 REMEMBERED = 20_000  # designs: beyond it old moments fade, so that one odd early batch does not stay for ever
 BELIEVED = 64  # designs' worth of "standard normal, whatever the condition", which keeps every factor regular
@@ -47,20 +48,21 @@ class LinearGaussian(nn.Module):
         return torch.cat([condition, condition[:, first] * condition[:, second]], dim=-1)
 
     @torch.no_grad()
-    def follow(self, z: Tensor, condition: Tensor) -> None:
+    def follow(self, z: Tensor, condition: Tensor, shard: Shard) -> None:
         """Take in a batch of latents (B, N) and their conditions (B, D)."""
         joint = torch.cat([self.features(condition), z], dim=-1).double()
-        weight = len(joint) / (BELIEVED + self.seen.clamp(max=REMEMBERED) + len(joint))
-        self.seen = self.seen + len(joint)
-        shift, mixture = moment_step(self.joint_mean, self.joint_covariance, joint, weight)
+        count = shard.size(len(joint))
+        weight = count / (BELIEVED + self.seen.clamp(max=REMEMBERED) + count)
+        self.seen = self.seen + count
+        shift, mixture = moment_step(self.joint_mean, self.joint_covariance, joint, weight, shard)
         self.joint_mean, self.joint_covariance = self.joint_mean + shift, mixture
-        count = len(self.centre)
+        f = len(self.centre)
         factor = torch.linalg.cholesky(mixture)  # of (f, z): its corner is the factor of z given f
-        within, across = factor[:count, :count], factor[count:, :count]
+        within, across = factor[:f, :f], factor[f:, :f]
         gain = torch.linalg.solve_triangular(within, across, upper=False, left=False)
-        factors = torch.stack([torch.linalg.cholesky(mixture[count:, count:]), factor[count:, count:]])
+        factors = torch.stack([torch.linalg.cholesky(mixture[f:, f:]), factor[f:, f:]])
         kind = self.mean.dtype
-        self.centre, self.mean = self.joint_mean[:count].to(kind), self.joint_mean[count:].to(kind)
+        self.centre, self.mean = self.joint_mean[:f].to(kind), self.joint_mean[f:].to(kind)
         self.gain, self.factors = gain.mT.to(kind), factors.to(kind)
 
     def _expected(self, condition: Tensor, present: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +20,13 @@ from torch import Tensor, nn
 from epurecli.checkpoint import load_weights, save_tensors, save_weights, update_run
 from epurecli.config.schema import StageConfig
 from epurecli.data.dataset import Dataset
-from epurecli.data.loader import epoch_batches
+from epurecli.data.loader import epoch_rows
 from epurecli.errors import NumericalError
-from epurecli.models.base import GenerativeModel, Objective, Stage
+from epurecli.models.base import GenerativeModel, Loss, Objective, Stage
+from epurecli.nn.shard import Shard
 from epurecli.train.ema import Average
 from epurecli.train.metrics import write_metrics
+from epurecli.train.ranks import Ranks
 from epurecli.train.reporter import Reporter, Silent
 from epurecli.train.schedule import build_optimizer, learning_rate, on_plateau
 from epurecli.train.state import Progress, generator, load_progress, restore, save_state
@@ -46,6 +48,7 @@ class Run:
     device: torch.device
     autocast: bool = False
     reporter: Reporter = field(default_factory=Silent)
+    ranks: Ranks = field(default_factory=Ranks)
 
 
 def never() -> bool:
@@ -73,6 +76,7 @@ def train(
         Stopped: `stop_requested` said so; the state is saved and `resume` continues from it.
     """
     model = run.model.to(run.device, memory_format=torch.channels_last)
+    run.ranks.prepare(model)
     stages = model.stages()
     progress, saved = Progress(stage=only_stage or 0), None
     if resume:
@@ -88,7 +92,10 @@ def train(
             saved = None
         with torch.random.fork_rng([run.device] if run.device.type == "cuda" else []):
             loop.run(stop_requested)
+        run.ranks.wait()  # for the file
         load_weights(model, run.folder / "best.safetensors")
+        if not run.ranks.writes:
+            continue
         if index + 1 < len(stages):
             save_weights(
                 run.folder / f"{stage.name}.safetensors",
@@ -100,7 +107,9 @@ def train(
         for path, (tensors, facts) in model.stage_files(stage.name).items():
             path.parent.mkdir(parents=True, exist_ok=True)
             save_tensors(path, tensors, facts)
-    update_run(run.folder, finished=end == len(stages), best=progress.best, best_epoch=progress.best_epoch)
+    if run.ranks.writes:
+        update_run(run.folder, finished=end == len(stages), best=progress.best, best_epoch=progress.best_epoch)
+    run.ranks.wait()
 
 
 class StageLoop:
@@ -117,9 +126,10 @@ class StageLoop:
         self.best: Snapshot | None = None  # not yet saved
         self.last: Snapshot | None = None
         self.saved = time.monotonic()
-        # a last batch of one design has no batch statistics
-        self.skips_last = 1 == len(run.dataset.train) % stage.settings.batch_size < len(run.dataset.train)
+        self.losses = [self._join(objective) for objective in stage.objectives]
+        # a last batch of one design has no moments, and every rank needs a design
         whole, rest = divmod(len(run.dataset.train), stage.settings.batch_size)
+        self.skips_last = whole > 0 < rest < max(2, run.ranks.count)
         self.steps_per_epoch = whole + (rest > self.skips_last) if whole else 1
         run.reporter.stage(stage.name, index, count, stage.settings, self.steps_per_epoch)
 
@@ -130,17 +140,27 @@ class StageLoop:
                 ended = self._epoch(stop_requested)
         except NumericalError:
             self._keep()
+            self.run_.ranks.wait()
             raise
+
+    def _join(self, objective: Objective) -> Loss:
+        arm(self.run_.model, objective)  # what is frozen has no gradients to average
+        return self.run_.ranks.loss(objective)
+
+    def _look_at_the_clock(self, began: float, done: float, stop: bool = False) -> bool:
+        """Time spent in the stage, `done` of it before `began`; whether to stop. The same for all ranks."""
+        self.progress.elapsed, stop = self.run_.ranks.agree(done + time.monotonic() - began, stop)
+        return stop
 
     def _epoch(self, stop_requested: Callable[[], bool]) -> bool:
         """Train, evaluate where that is due, save; whether the stage has ended."""
         progress, began, done = self.progress, time.monotonic(), self.progress.elapsed
         earlier = progress.designs  # of this epoch, before it was stopped
         sums, designs = self.train_epoch(stop_requested, began, done)
-        seconds = max(time.monotonic() - began, 1e-3)  # some clocks tick every 16 ms
+        self._look_at_the_clock(began, done)
+        seconds = max(progress.elapsed - done, 1e-3)  # some clocks tick every 16 ms
         progress.epoch += 1
         progress.batch, progress.designs, progress.sums = 0, 0, {}
-        progress.elapsed = done + seconds
         row = {
             "stage": self.stage.name,
             "epoch": progress.epoch,
@@ -153,7 +173,7 @@ class StageLoop:
         due = progress.epoch % self.settings.eval_every == 0 or self._over()
         improved = due and self._evaluate(row)
         progress.rows.append(row)
-        progress.elapsed = done + time.monotonic() - began
+        self._look_at_the_clock(began, done)
         ended = due and (self._over() or self._exhausted())  # never without having been evaluated
         if ended or time.monotonic() - self.saved > SAVE_EVERY_S:
             self._save()
@@ -169,42 +189,55 @@ class StageLoop:
         run, progress = self.run_, self.progress
         began = time.monotonic() if began is None else began
         order = generator(run.seed, "order", self.index, progress.epoch)
-        sums = {name: torch.tensor(value, device=run.device) for name, value in progress.sums.items()}
+        mine = float(run.ranks.writes)  # rank 0 goes on with the sums of all
+        sums = {
+            name: torch.tensor(mine * value, dtype=torch.float64, device=run.device)
+            for name, value in progress.sums.items()
+        }
         designs = progress.designs
         multiple = len(self.stage.objectives) > 1
         arm(run.model, self.stage.objectives[0])
         train, size = run.dataset.train, self.settings.batch_size
-        for batch in epoch_batches(run.dataset, train, size, order, run.device, self.skips_last, progress.batch):
-            progress.elapsed = done + time.monotonic() - began
-            for objective, optimizer in zip(self.stage.objectives, self.optimizers, strict=True):
+        for rows in epoch_rows(train, size, order, self.skips_last, progress.batch):
+            batch = run.dataset.batch(rows[run.ranks.rows(len(rows))], run.device)
+            shard = run.ranks.shard(self.rng, len(rows))
+            for objective, optimizer, loss in zip(self.stage.objectives, self.optimizers, self.losses, strict=True):
                 if multiple:
                     arm(run.model, objective)
                 for _ in range(objective.repeat):
-                    self._step(objective, optimizer, batch, sums)
-            designs += len(batch)
+                    self._step(objective, optimizer, loss, batch, shard, sums)
+            designs += len(rows)
             progress.batch += 1
             run.reporter.step(progress.epoch, progress.batch)
-            if stop_requested():
-                progress.sums, progress.designs = {k: v.item() for k, v in sums.items()}, designs
+            if self._look_at_the_clock(began, done, stop_requested()):
+                progress.sums, progress.designs = run.ranks.totals(sums), designs
                 self._save()
+                run.ranks.wait()
                 raise Stopped
             if self._out_of_time():
                 break
-        return {k: v.item() / max(designs, 1) for k, v in sums.items()}, designs
+        return {k: v / max(designs, 1) for k, v in run.ranks.totals(sums).items()}, designs
 
     def _step(
-        self, objective: Objective, optimizer: torch.optim.Optimizer, batch: Batch, sums: dict[str, Tensor]
+        self,
+        objective: Objective,
+        optimizer: torch.optim.Optimizer,
+        loss: Loss,
+        batch: Batch,
+        shard: Shard,
+        sums: dict[str, Tensor],
     ) -> None:
-        progress = self.progress
+        progress, ranks = self.progress, self.run_.ranks
         progress.rate = learning_rate(self.settings, progress.step, self._share(), progress.plateau_scale)
         for group in optimizer.param_groups:
             group["lr"] = progress.rate
         # Dropout knows only torch's global generator: seeded by the step, it has no state that would have to be saved.
-        torch.manual_seed(generator(self.run_.seed, "step", self.index, progress.step).initial_seed())
+        which = (self.index, progress.step) if ranks.writes else (self.index, progress.step, ranks.index)
+        torch.manual_seed(generator(self.run_.seed, "step", *which).initial_seed())
         with autocast(self.run_):
-            losses = objective.loss(batch, self._clock(), self.rng)
+            losses = loss(batch, self._clock(), shard)
         optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
+        ranks.backward(losses.total, len(batch), shard)
         norm = nn.utils.clip_grad_norm_(objective.parameters(), self.settings.grad_clip)
         if self.run_.device.type == "cpu" or progress.step % CHECK_EVERY == 0:
             self._guard(losses.total, norm, losses.terms)
@@ -213,7 +246,7 @@ class StageLoop:
             self.average.update()
         progress.step += 1
         for name, value in {objective.name: losses.total, **losses.terms}.items():
-            term = value.detach() * len(batch) / objective.repeat
+            term = value.detach().double() * len(batch) / objective.repeat
             sums[name] = sums[name] + term if name in sums else term
 
     def _guard(self, total: Tensor, norm: Tensor, terms: dict[str, Tensor]) -> None:
@@ -255,7 +288,8 @@ class StageLoop:
         with self.average.applied() if self.average else nullcontext():
             terms = validate(run, self.stage, self._clock())
             row.update({f"val_{k}": v for k, v in terms.items()})
-            self.last = Snapshot(run.model, self.stage.name, progress.epoch, terms["total"])
+            if run.ranks.writes:
+                self.last = Snapshot(run.model, self.stage.name, progress.epoch, terms["total"])
         improved = terms["total"] < progress.best
         if improved:
             progress.best, progress.best_epoch = terms["total"], progress.epoch
@@ -271,6 +305,8 @@ class StageLoop:
 
     def _save(self) -> None:
         """Weights first, then the state that counts on them: a run killed in between repeats what it had done."""
+        if not self.run_.ranks.writes:
+            return
         self._keep()
         folder = self.run_.folder
         save_state(
@@ -280,6 +316,8 @@ class StageLoop:
 
     def _keep(self) -> None:
         """What evaluations have found so far."""
+        if not self.run_.ranks.writes:
+            return
         folder = self.run_.folder
         for name, snapshot in (("best", self.best), ("last", self.last)):
             if snapshot is not None:
@@ -316,18 +354,17 @@ def validate(run: Run, stage: Stage, clock: Clock) -> dict[str, float]:
     run.model.eval()
     rng = generator(run.seed, "validate", device=run.device)
     sums: dict[str, Tensor] = {}
-    for batch in validation_batches(run):
-        losses = stage.validate(batch, clock, rng)
+    for rows in epoch_rows(run.dataset.test, VALIDATION_BATCH, None):
+        mine = run.ranks.rows(len(rows))
+        weight = mine.stop - mine.start  # a rank without rows looks at one that does not count: all must name the terms
+        batch = run.dataset.batch(rows[mine] if weight else rows[:1], run.device)
+        losses = stage.validate(batch, clock, run.ranks.shard(rng, len(rows)))
         for name, value in {"total": losses.total, **losses.terms}.items():
-            sums[name] = sums.get(name, 0.0) + value * len(batch)
-    terms = {k: float(v) / len(run.dataset.test) for k, v in sums.items()}
+            sums[name] = sums.get(name, 0.0) + value * weight
+    terms = {k: v / len(run.dataset.test) for k, v in run.ranks.totals(sums).items()}
     if not math.isfinite(terms["total"]):
         raise NumericalError(
             f"{stage.name}, epoch {clock.epoch}: the validation loss is {terms['total']}",
             hint=f"the last good weights are kept in {run.folder}; try a smaller training.lr",
         )
     return terms
-
-
-def validation_batches(run: Run) -> Iterator[Batch]:
-    return epoch_batches(run.dataset, run.dataset.test, VALIDATION_BATCH, None, run.device)

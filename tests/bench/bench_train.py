@@ -25,6 +25,7 @@ from epurecli.data.dataset import Dataset, open_dataset
 from epurecli.data.describe import infer_config
 from epurecli.data.toy import make_toy
 from epurecli.models.registry import build, schema_of
+from epurecli.nn.shard import Shard
 from epurecli.train.loop import Run, StageLoop
 from epurecli.train.state import Progress
 from epurecli.types import Batch, Clock
@@ -58,10 +59,10 @@ def plain_epoch(config: RunConfig, root: Path, workers: int) -> float:
     optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-3)
     folder = Folder(root, config.data.component_dirs)
     loader = torch.utils.data.DataLoader(folder, config.training.batch_size, shuffle=True, num_workers=workers)
-    rng, model = torch.Generator().manual_seed(0), model.train()
+    shard, model = Shard(torch.Generator().manual_seed(0)), model.train()
     began = time.perf_counter()
     for image, condition in loader:
-        losses = objective.loss(Batch(image, condition), Clock(1, 2, 0), rng)
+        losses = objective.loss(Batch(image, condition), Clock(1, 2, 0), shard)
         optimizer.zero_grad()
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -16,6 +16,7 @@ from epurecli.config.schema import StageConfig
 from epurecli.data import toy
 from epurecli.models.base import GenerativeModel, Objective, Stage
 from epurecli.models.registry import ROOMS, build, schema_of
+from epurecli.nn.shard import Shard
 from epurecli.train.loop import arm
 from epurecli.train.schedule import build_optimizer
 from epurecli.types import Batch, Clock
@@ -86,13 +87,13 @@ def noise_for(model: GenerativeModel, count: int, draws: int = 1, seed: int = 0)
 
 def steps(model: GenerativeModel, batch: Batch, stage: Stage, count: int, seed: int = 0) -> Iterator[Objective]:
     """Train one stage on one batch; hands back each objective after each of its steps, gradients still there."""
-    rng = torch.Generator().manual_seed(seed)
+    shard = Shard(torch.Generator().manual_seed(seed))
     optimizers = [build_optimizer(objective, stage.settings) for objective in stage.objectives]
     for step in range(count):
         for objective, optimizer in zip(stage.objectives, optimizers, strict=True):
             arm(model, objective)
             optimizer.zero_grad(set_to_none=True)
-            objective.loss(batch, Clock(stage.settings.epochs - 1, stage.settings.epochs, step), rng).total.backward()
+            objective.loss(batch, Clock(stage.settings.epochs - 1, stage.settings.epochs, step), shard).total.backward()
             optimizer.step()
             yield objective
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from epurecli.checkpoint import load_weights, save_weights
 from epurecli.errors import CheckpointError
 from epurecli.models.registry import ROOMS, schema_of
+from epurecli.nn.shard import Shard
 from epurecli.train.loop import arm
 from epurecli.types import Clock, Query
 
@@ -72,12 +73,24 @@ def test_the_loss_goes_down(name: str, house) -> None:
         def score(stage=stage) -> float:
             model.eval()
             with torch.no_grad():
-                return stage.validate(batch, Clock(0, 1, 0), torch.Generator().manual_seed(0)).total.item()
+                return stage.validate(batch, Clock(0, 1, 0), Shard(torch.Generator().manual_seed(0))).total.item()
 
         before = score()
         for _ in house.steps(model, batch, stage, 25):
             pass
         assert score() < before, stage.name
+
+
+def test_deterministic_algorithms_are_enough(name: str, house) -> None:
+    """`--deterministic`: no operation of a training step, nor of drawing, is refused."""
+    model = house.model_of(house.config_of(name, "model.latent_prior=flow"))
+    batch = house.batch_for(model)
+    torch.use_deterministic_algorithms(True)
+    try:
+        house.trained(model, batch, 2)
+        model.generate(Query(len(batch), batch.condition), house.noise_for(model, len(batch)))
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_validation_changes_nothing_and_is_repeatable(name: str, house) -> None:
@@ -86,7 +99,9 @@ def test_validation_changes_nothing_and_is_repeatable(name: str, house) -> None:
     before = {k: t.clone() for k, t in house.tensors_of(model).items()}
     for stage in model.stages():
         with torch.no_grad():
-            first, second = (stage.validate(batch, Clock(0, 1, 0), torch.Generator().manual_seed(0)) for _ in range(2))
+            first, second = (
+                stage.validate(batch, Clock(0, 1, 0), Shard(torch.Generator().manual_seed(0))) for _ in range(2)
+            )
         assert torch.equal(first.total, second.total)
         assert {k: v.item() for k, v in first.terms.items()} == {k: v.item() for k, v in second.terms.items()}
     for key, tensor in house.tensors_of(model).items():
@@ -100,7 +115,9 @@ def test_losses_are_means_over_designs(name: str, house) -> None:
     more = type(batch)(batch.image.repeat(8, 1, 1, 1), batch.condition.repeat(8, 1))
     for stage in model.stages():
         with torch.no_grad():
-            small, large = (stage.validate(b, Clock(0, 1, 0), torch.Generator().manual_seed(0)) for b in (batch, more))
+            small, large = (
+                stage.validate(b, Clock(0, 1, 0), Shard(torch.Generator().manual_seed(0))) for b in (batch, more)
+            )
         assert large.total.item() == pytest.approx(small.total.item(), rel=0.1)
 
 
@@ -110,10 +127,10 @@ def test_the_generator_decides_the_loss(name: str, house) -> None:
     for stage, objective in objectives_of(model):
         model.requires_grad_(False).eval()  # dropout apart: the loop seeds what it draws from
         clock = Clock(stage.settings.epochs - 1, stage.settings.epochs, 9)
-        first = objective.loss(batch, clock, torch.Generator().manual_seed(0)).total
+        first = objective.loss(batch, clock, Shard(torch.Generator().manual_seed(0))).total
         torch.rand(3)
-        assert torch.equal(first, objective.loss(batch, clock, torch.Generator().manual_seed(0)).total)
-        assert not torch.equal(first, objective.loss(batch, clock, torch.Generator().manual_seed(1)).total)
+        assert torch.equal(first, objective.loss(batch, clock, Shard(torch.Generator().manual_seed(0))).total)
+        assert not torch.equal(first, objective.loss(batch, clock, Shard(torch.Generator().manual_seed(1))).total)
 
 
 def test_weights_survive_saving(name: str, ready, house, tmp_path) -> None:

@@ -17,6 +17,7 @@ from epurecli.models.gmrf_mvae.model import GMRFMVAE, SHARPEST
 from epurecli.models.gmrf_mvae.networks import positive
 from epurecli.models.gmrf_mvae.prior import RATE, LatentPrior
 from epurecli.models.registry import build, schema_of
+from epurecli.nn.shard import Shard
 from epurecli.types import Batch
 
 
@@ -91,7 +92,7 @@ def test_elbo_is_its_monte_carlo_estimate(posterior: Posterior) -> None:
     try:
         rng = torch.Generator().manual_seed(2)
         wide = Batch(data.image.expand(count, -1, -1, -1), data.condition.expand(count, -1))
-        losses = model.elbo(wide, mask.expand(count, -1), present.expand(count, -1), 1.0, rng)
+        losses = model.elbo(wide, mask.expand(count, -1), present.expand(count, -1), 1.0, Shard(rng))
     finally:
         torch.set_default_dtype(torch.float32)
     belief, prior = model.infer(data.image, mask), model.gaussian_prior()
@@ -152,7 +153,7 @@ def test_prior_takes_a_step_to_the_moments_of_the_posteriors() -> None:
     spreads = torch.cat([prior().covariance.unsqueeze(0), covariances])
     mean = weights @ centres
     expected = sum(w * (s + (c - mean).outer(c - mean)) for w, c, s in zip(weights, centres, spreads, strict=True))
-    prior.follow(means, covariances.mean(0))
+    prior.follow(means, covariances.mean(0), Shard(rng))
     torch.testing.assert_close(prior.mean, mean)
     torch.testing.assert_close(prior().covariance, expected)
 
@@ -165,14 +166,14 @@ def test_prior_ends_at_the_aggregate_posterior_of_whole_designs(posterior: Poste
         model.encoders.heads.bias.add_(3.0)  # evidence that says something: with less the fixed point takes longer
     data = batch(model, 8)
     mask, present = torch.tensor([[True, False, True]]).expand(8, -1), torch.ones(8, 1).double()
-    rng, before = torch.Generator().manual_seed(0), model.gaussian_prior()
+    shard, before = Shard(torch.Generator().manual_seed(0)), model.gaussian_prior()
     torch.set_default_dtype(torch.float64)
     try:
-        model.elbo(data, mask, present, 1.0, rng)
+        model.elbo(data, mask, present, 1.0, shard)
         assert torch.equal(model.gaussian_prior().covariance, before.covariance)  # evaluation moves nothing
         model.latent.train()
         for _ in range(600):
-            model.elbo(data, mask, present, 1.0, rng)
+            model.elbo(data, mask, present, 1.0, shard)
     finally:
         torch.set_default_dtype(torch.float32)
     belief = model.infer(data.image, torch.ones_like(mask))
@@ -191,7 +192,7 @@ def test_prior_survives_what_breaks_a_free_symmetric_matrix() -> None:
     optimizer, broke_at = torch.optim.Adam([free], lr=0.05), None
     for step in range(1000):
         x = torch.randn(64, size, generator=rng) @ truth.mT
-        prior.follow(x * 10.0 ** (step // 100 % 3 - 1), torch.zeros(size, size))
+        prior.follow(x * 10.0 ** (step // 100 % 3 - 1), torch.zeros(size, size), Shard(rng))
         assert torch.linalg.cholesky_ex(prior().covariance.double()).info == 0, f"step {step}"
         if broke_at is None:
             tril, info = torch.linalg.cholesky_ex((free + free.mT) / 2)

@@ -9,6 +9,7 @@ from torch import nn
 
 from epurecli.nn.conditioning import EMBEDDING, ConditionEmbedding, heed_latent
 from epurecli.nn.grouped import GroupedLinear
+from epurecli.nn.shard import Shard
 
 
 def test_no_condition_starts_at_zero_and_ignores_the_values() -> None:
@@ -47,12 +48,12 @@ def test_a_model_without_conditions() -> None:
 
 def test_presence_is_dropped_at_the_stated_rate_from_the_generator() -> None:
     embed = ConditionEmbedding(2, dropout=0.1)
-    present = embed.draw_presence(20_000, torch.Generator().manual_seed(0))
+    present = embed.draw_presence(20_000, Shard(torch.Generator().manual_seed(0)))
     assert present.shape == (20_000, 1)
     assert set(present.unique().tolist()) == {0.0, 1.0}
     assert stats.binomtest(int((present == 0).sum()), 20_000, 0.1).pvalue > 0.01
-    assert torch.equal(present, embed.draw_presence(20_000, torch.Generator().manual_seed(0)))
-    assert ConditionEmbedding(2, dropout=0.0).draw_presence(1000, torch.Generator().manual_seed(0)).all()
+    assert torch.equal(present, embed.draw_presence(20_000, Shard(torch.Generator().manual_seed(0))))
+    assert ConditionEmbedding(2, dropout=0.0).draw_presence(1000, Shard(torch.Generator().manual_seed(0))).all()
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(8 + EMBEDDING, 500), GroupedLinear(2, 8 + EMBEDDING, 500)])

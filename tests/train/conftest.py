@@ -16,6 +16,7 @@ from epurecli.config.schema import StageConfig
 from epurecli.data.dataset import Dataset, open_dataset
 from epurecli.models.base import Objective, Stage
 from epurecli.models.registry import build, schema_of
+from epurecli.nn.shard import Shard
 from epurecli.train.loop import Run
 from epurecli.types import Batch, Clock, Losses
 
@@ -52,18 +53,18 @@ class Point(nn.Module):
     def w(self) -> float:
         return self.inner.weight.item()
 
-    def loss(self, batch: Batch, clock: Clock, rng: torch.Generator) -> Losses:
+    def loss(self, batch: Batch, clock: Clock, shard: Shard) -> Losses:
         self.seen.append(batch.condition)
         self.clocks.append(clock)
         total = self.slopes(clock.step) * self.inner.weight.sum()
-        return Losses(total, {"image": batch.image.mean(), "noise": torch.rand((), generator=rng)})
+        return Losses(total, {"image": batch.image.mean(), "noise": torch.rand((), generator=shard.generator)})
 
-    def validate(self, batch: Batch, clock: Clock, rng: torch.Generator) -> Losses:
+    def validate(self, batch: Batch, clock: Clock, shard: Shard) -> Losses:
         self.at_validation.append(self.w)
         figure = self.inner.weight.detach().sum()
         if self.figures is not None:
             figure = torch.tensor(float(self.figures[clock.epoch - 1]))
-        return Losses(figure, {"image": batch.image.mean(), "noise": torch.rand((), generator=rng)})
+        return Losses(figure, {"image": batch.image.mean(), "noise": torch.rand((), generator=shard.generator)})
 
     def stages(self) -> list[Stage]:
         return [Stage("pull", self.settings, (Objective("pull", (self.inner,), self.loss),), self.validate)]

@@ -19,6 +19,7 @@ from epurecli.models.gmrf_mvae.tables import SubsetTables
 from epurecli.models.graphs import Graph, latent_graphs
 from epurecli.nn.belief import Belief, DenseGaussian
 from epurecli.nn.masking import show_all
+from epurecli.nn.shard import Shard
 from epurecli.types import Batch, Losses
 
 # Evidence is at most 100 times narrower than the prior, whatever an encoder says: 4.6 nats a latent. Without a limit
@@ -94,12 +95,12 @@ class GMRFMVAE(LatentModel):
     def maps(self, z: Tensor, embedding: Tensor) -> Tensor:
         return self.decoders(z.unflatten(1, (len(self.components), -1)), embedding)
 
-    def elbo(self, batch: Batch, mask: Tensor, present: Tensor, beta: float, rng: torch.Generator) -> Losses:
+    def elbo(self, batch: Batch, mask: Tensor, present: Tensor, beta: float, shard: Shard) -> Losses:
         """The base's ELBO with posterior, sample and KL in one fused operation; in training the prior takes a step.
 
         Every component is encoded, masked or not: the evidence of one depends on no other.
         """
-        noise = torch.randn(len(batch), self.latent_size, generator=rng, device=rng.device)
+        noise = shard.randn(len(batch), self.latent_size)
         prior, encoded = self.gaussian_prior(), self.encode(batch.image)
         if self.conjugate:
             found = combine_evidence(prior, *encoded, mask, self.sizes, noise)
@@ -107,7 +108,7 @@ class GMRFMVAE(LatentModel):
         else:
             z, kl = gaussian_elbo(*encoded, noise, prior, self.sizes)
         if self.latent.training:
-            self.latent.follow(*self.moments(*encoded))
+            self.latent.follow(*self.moments(*encoded), shard)
         return self.negative_elbo(z, kl, batch, present, beta)
 
     @torch.no_grad()

@@ -15,6 +15,7 @@ from epurecli.models.meta_vae.config import MetaVAEConfig
 from epurecli.models.meta_vae.networks import MarginalDecoder, MarginalEncoder, MetaDecoder, MetaEncoder
 from epurecli.models.meta_vae.pretrained import NAME, file_name, load_decoder
 from epurecli.nn.belief import DiagonalGaussian, standard_normal
+from epurecli.nn.shard import Shard
 from epurecli.types import Batch, Clock, Losses
 
 MARGINAL, META = "marginal", "meta"
@@ -84,20 +85,20 @@ class MetaVAE(LatentModel):
         ]
         return stages[1:] if self.brings_decoders else stages
 
-    def marginal_elbo(self, stage: StageConfig, batch: Batch, clock: Clock, rng: torch.Generator) -> Losses:
+    def marginal_elbo(self, stage: StageConfig, batch: Batch, clock: Clock, shard: Shard) -> Losses:
         """The negative ELBOs of the C marginal VAEs, summed: nats per design."""
-        return self._marginal_losses(batch, self.beta_at(clock, stage), rng)
+        return self._marginal_losses(batch, self.beta_at(clock, stage), shard)
 
-    def validate_marginals(self, batch: Batch, clock: Clock, rng: torch.Generator) -> Losses:
+    def validate_marginals(self, batch: Batch, clock: Clock, shard: Shard) -> Losses:
         """The same at full beta. `iou` is the reconstruction floor: what the decoders draw when each is told its own
         best code."""
-        losses = self._marginal_losses(batch, self.beta, rng)
+        losses = self._marginal_losses(batch, self.beta, shard)
         image = self.likelihood.image(self.marginal_maps(self.marginal_belief(batch.image).mean))
         return Losses(losses.total, {**losses.terms, "iou": mean_iou(image, batch.image)})
 
-    def _marginal_losses(self, batch: Batch, beta: float, rng: torch.Generator) -> Losses:
+    def _marginal_losses(self, batch: Batch, beta: float, shard: Shard) -> Losses:
         belief = self.marginal_belief(batch.image)
-        codes = belief.sample(torch.randn(belief.mean.shape, generator=rng, device=rng.device))
+        codes = belief.sample(shard.randn(*belief.mean.shape))
         nats = (self.likelihood.log_prob(self.marginal_maps(codes), batch.image) * self.recon_weights).mean(0)
         reconstruction, divergence = -nats.sum(), belief.kl_to_standard().sum(1).mean()
         return Losses(reconstruction + beta * divergence, {"recon": reconstruction, "kl": divergence})

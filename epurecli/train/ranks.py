@@ -1,0 +1,176 @@
+"""The processes that train one model together: one is the rule; Lightning Fabric makes and connects several.
+
+`batch_size` is that of the whole step: each rank computes its rows of every batch, so the loss curve does not depend
+on how many there are (dropout apart, which each rank draws for itself). Gradients are averaged by torch's
+DistributedDataParallel. Rank 0 alone writes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from epurecli.errors import EpureError
+from epurecli.models.base import Loss, Objective
+from epurecli.nn.shard import Shard
+from epurecli.train.batch_norm import pool_batch_norms
+from epurecli.types import Losses
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+class Ranks:
+    """One process: everything is its own."""
+
+    index, count = 0, 1
+
+    @property
+    def writes(self) -> bool:
+        return self.index == 0
+
+    def rows(self, whole: int) -> slice:
+        """This rank's part of a batch; parts differ by one row at most, and are empty where rows are too few."""
+        return slice(whole * self.index // self.count, whole * (self.index + 1) // self.count)
+
+    def shard(self, generator: torch.Generator, whole: int) -> Shard:
+        return Shard(generator, min(self.rows(whole).start, whole - 1), whole, self.total)
+
+    def total(self, tensor: Tensor) -> Tensor:
+        """The sum over ranks."""
+        return tensor
+
+    def totals(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
+        """The same for named scalars, read at once."""
+        if not sums:
+            return {}
+        together = self.total(torch.stack(list(sums.values())))
+        return dict(zip(sums, together.tolist(), strict=True))
+
+    def agree(self, elapsed: float, stop: bool) -> tuple[float, bool]:
+        """The longest time, and whether anyone wants to stop: decisions that hang on a clock must be the same."""
+        return elapsed, stop
+
+    def prepare(self, model: nn.Module) -> None:
+        """Let what depends on the rest of a batch see all of it."""
+
+    def loss(self, objective: Objective) -> Loss:
+        """The objective's loss, made ready for `backward`."""
+        return objective.loss
+
+    def backward(self, total: Tensor, rows: int, shard: Shard) -> None:
+        """Gradients of the mean over the whole batch, from each rank's mean over its own rows."""
+        total.backward()
+
+    def first(self) -> AbstractContextManager[None]:
+        """Inside, one process of each machine goes before the others (to fill a cache that they will find)."""
+        return nullcontext()
+
+    def agree_on(self, path: Path | None) -> Path:
+        """Rank 0's path."""
+        assert path is not None
+        return path
+
+    def wait(self) -> None:
+        """Until all have come here."""
+
+    def close(self, failed: bool) -> None:
+        """See to it that the processes which this one has started end."""
+
+
+class FabricRanks(Ranks):
+    """Several processes, on one machine or more."""
+
+    def __init__(self, fabric: Fabric) -> None:
+        self.fabric = fabric
+        self.index, self.count = fabric.global_rank, fabric.world_size
+
+    def total(self, tensor: Tensor) -> Tensor:
+        return self.fabric.all_reduce(tensor.detach().clone(), reduce_op="sum")
+
+    def agree(self, elapsed: float, stop: bool) -> tuple[float, bool]:
+        longest, wanted = self._max(torch.tensor([elapsed, float(stop)], dtype=torch.float64)).tolist()
+        return longest, wanted > 0
+
+    def _max(self, tensor: Tensor) -> Tensor:
+        torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX)  # on the CPU: no GPU waits for it
+        return tensor
+
+    def prepare(self, model: nn.Module) -> None:
+        pool_batch_norms(model)
+
+    def loss(self, objective: Objective) -> Loss:
+        joined = self.fabric.strategy.setup_module(_Joined(objective))
+
+        def loss(*arguments) -> Losses:
+            total, terms = joined(arguments)
+            return Losses(total, terms)
+
+        return loss
+
+    def backward(self, total: Tensor, rows: int, shard: Shard) -> None:
+        # They come out averaged over ranks, whose numbers of rows may differ by one.
+        (total * (self.count * rows / shard.size(rows))).backward()
+
+    def first(self) -> AbstractContextManager[None]:
+        return self.fabric.rank_zero_first(local=True)
+
+    def agree_on(self, path: Path | None) -> Path:
+        return self.fabric.broadcast(path)
+
+    def wait(self) -> None:
+        self.fabric.barrier()
+
+    def close(self, failed: bool) -> None:
+        for process in getattr(self.fabric.strategy.launcher, "procs", []):
+            if failed:
+                process.kill()  # it may hang in a wait for this one
+            process.wait()
+
+
+class _Joined(nn.Module):
+    """An objective as the one module that DistributedDataParallel wants: forward is the loss."""
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__()
+        self.parts, self.loss = nn.ModuleList(objective.trains), objective.loss
+
+    def forward(self, arguments: tuple) -> tuple[Tensor, dict[str, Tensor]]:
+        losses = self.loss(*arguments)
+        return losses.total, losses.terms
+
+
+def launched() -> tuple[int, int] | None:
+    """(processes on this machine, machines) where torchrun has already started the ranks."""
+    if not torch.distributed.is_torchelastic_launched():
+        return None
+    local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    return local, world // local
+
+
+def start_ranks(devices: int, nodes: int, device: torch.device) -> FabricRanks:
+    """Start the other processes of this machine with this process's own command line, and connect all.
+
+    Raises:
+        EpureError: a machine cannot be reached.
+    """
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
+
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    # What depends on a clock is agreed on beside the GPUs, which need not wait for it.
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    strategy = DDPStrategy(process_group_backend=backend)
+    fabric = Fabric(accelerator=device.type, strategy=strategy, devices=devices, num_nodes=nodes)
+    try:
+        fabric.launch()
+    except (RuntimeError, ValueError) as error:
+        raise EpureError(f"the training processes could not be connected: {error}") from error
+    return FabricRanks(fabric)
