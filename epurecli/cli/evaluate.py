@@ -93,7 +93,8 @@ def _seeds(text: str) -> list[int]:
 
 def _train(model: str, data: Path | None, budget: str | None, seed: int, device: str) -> Path:
     from epurecli.cli.options import parse_device
-    from epurecli.cli.train import resolve, run_training
+    from epurecli.cli.train import resolve
+    from epurecli.cli.training import run_training
 
     console.note(f"training {model}, seed {seed}")
     return run_training(resolve(model, None, data, [], budget, seed), parse_device(device))

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import typer
+
 from epurecli.cli import console
-from epurecli.errors import NumericalError, UsageError
+from epurecli.errors import EpureError, NumericalError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +73,15 @@ def joined(devices: str | None, nodes: int, device: torch.device) -> Iterator[tu
     except NumericalError:
         if ranks.writes:
             raise  # one for all
+    except RuntimeError as error:
+        ranks.close(failed=True)
+        if isinstance(error, typer.Exit):
+            raise
+        words = str(error).splitlines()[0]
+        if "gloo" in words or "NCCL" in words:
+            words = "the connection to another process was lost"
+        hint = f"go on from the last saved state: --resume {ranks.folder}" if ranks.folder else None
+        raise EpureError(f"training ended in process {ranks.index} of {ranks.count}: {words}", hint) from error
     except BaseException:
         ranks.close(failed=True)
         raise

@@ -7,48 +7,29 @@ once per epoch, so a GPU is not stalled.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from epurecli.checkpoint import load_weights, save_tensors, save_weights, update_run
 from epurecli.config.schema import StageConfig
-from epurecli.data.dataset import Dataset
 from epurecli.data.loader import epoch_rows
 from epurecli.errors import NumericalError
-from epurecli.models.base import GenerativeModel, Loss, Objective, Stage
+from epurecli.models.base import Loss, Objective, Stage
 from epurecli.nn.shard import Shard
 from epurecli.train.ema import Average
 from epurecli.train.metrics import write_metrics
-from epurecli.train.ranks import Ranks
-from epurecli.train.reporter import Reporter, Silent
+from epurecli.train.run import Run
 from epurecli.train.schedule import build_optimizer, learning_rate, on_plateau
-from epurecli.train.state import Progress, generator, load_progress, restore, save_state
+from epurecli.train.state import Progress, Snapshot, generator, load_progress, restore, save_state
+from epurecli.train.validation import validate
 from epurecli.types import Batch, Clock
 
-VALIDATION_BATCH = 256
 SAVE_EVERY_S = 30.0  # saving flushes to disk, which costs more than a short epoch
 CHECK_EVERY = 50  # steps between looks at the running sums for NaN on an accelerator, where a look is a stall
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a training run is made of."""
-
-    model: GenerativeModel
-    dataset: Dataset
-    folder: Path
-    seed: int
-    device: torch.device
-    autocast: bool = False
-    reporter: Reporter = field(default_factory=Silent)
-    ranks: Ranks = field(default_factory=Ranks)
 
 
 def never() -> bool:
@@ -326,17 +307,6 @@ class StageLoop:
         write_metrics(folder / "metrics.csv", self.progress.rows)
 
 
-class Snapshot:
-    """Weights as they were evaluated, held in memory until the next save."""
-
-    def __init__(self, model: GenerativeModel, stage: str, epoch: int, metric: float) -> None:
-        self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        self.model, self.stage, self.epoch, self.metric = model, stage, epoch, metric
-
-    def save(self, path: Path) -> None:
-        save_weights(path, self.model, self.weights, stage=self.stage, epoch=self.epoch, metric=self.metric)
-
-
 def arm(model: nn.Module, objective: Objective) -> None:
     """Freeze everything (weights and, through eval(), running statistics), then free what the objective trains."""
     model.requires_grad_(False).eval()
@@ -346,25 +316,3 @@ def arm(model: nn.Module, objective: Objective) -> None:
 
 def autocast(run: Run):
     return torch.autocast(run.device.type, dtype=torch.bfloat16) if run.autocast else nullcontext()
-
-
-@torch.no_grad()
-def validate(run: Run, stage: Stage, clock: Clock) -> dict[str, float]:
-    """Mean terms over the test split, the same noise every time. `total` ranks epochs."""
-    run.model.eval()
-    rng = generator(run.seed, "validate", device=run.device)
-    sums: dict[str, Tensor] = {}
-    for rows in epoch_rows(run.dataset.test, VALIDATION_BATCH, None):
-        mine = run.ranks.rows(len(rows))
-        weight = mine.stop - mine.start  # a rank without rows looks at one that does not count: all must name the terms
-        batch = run.dataset.batch(rows[mine] if weight else rows[:1], run.device)
-        losses = stage.validate(batch, clock, run.ranks.shard(rng, len(rows)))
-        for name, value in {"total": losses.total, **losses.terms}.items():
-            sums[name] = sums.get(name, 0.0) + value * weight
-    terms = {k: v / len(run.dataset.test) for k, v in run.ranks.totals(sums).items()}
-    if not math.isfinite(terms["total"]):
-        raise NumericalError(
-            f"{stage.name}, epoch {clock.epoch}: the validation loss is {terms['total']}",
-            hint=f"the last good weights are kept in {run.folder}; try a smaller training.lr",
-        )
-    return terms

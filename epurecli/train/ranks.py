@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +70,7 @@ class Ranks:
         total.backward()
 
     def first(self) -> AbstractContextManager[None]:
-        """Inside, one process of each machine goes before the others (to fill a cache that they will find)."""
+        """Inside, one process of each machine goes before the others: it fills the cache, and fails for all."""
         return nullcontext()
 
     def agree_on(self, path: Path | None) -> Path:
@@ -91,17 +91,16 @@ class FabricRanks(Ranks):
     def __init__(self, fabric: Fabric) -> None:
         self.fabric = fabric
         self.index, self.count = fabric.global_rank, fabric.world_size
+        self.folder: Path | None = None  # agreed on
 
     def total(self, tensor: Tensor) -> Tensor:
         return self.fabric.all_reduce(tensor.detach().clone(), reduce_op="sum")
 
     def agree(self, elapsed: float, stop: bool) -> tuple[float, bool]:
-        longest, wanted = self._max(torch.tensor([elapsed, float(stop)], dtype=torch.float64)).tolist()
+        most = torch.tensor([elapsed, float(stop)], dtype=torch.float64)  # on the CPU: no GPU waits for it
+        torch.distributed.all_reduce(most, torch.distributed.ReduceOp.MAX)
+        longest, wanted = most.tolist()
         return longest, wanted > 0
-
-    def _max(self, tensor: Tensor) -> Tensor:
-        torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX)  # on the CPU: no GPU waits for it
-        return tensor
 
     def prepare(self, model: nn.Module) -> None:
         pool_batch_norms(model)
@@ -119,14 +118,21 @@ class FabricRanks(Ranks):
         # They come out averaged over ranks, whose numbers of rows may differ by one.
         (total * (self.count * rows / shard.size(rows))).backward()
 
-    def first(self) -> AbstractContextManager[None]:
-        return self.fabric.rank_zero_first(local=True)
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        leads = self.fabric.local_rank == 0
+        if not leads:
+            self.wait()
+        yield
+        if leads:  # and has not failed: the others need not fail in the same way
+            self.wait()
 
     def agree_on(self, path: Path | None) -> Path:
-        return self.fabric.broadcast(path)
+        self.folder = self.fabric.broadcast(path)
+        return self.folder
 
     def wait(self) -> None:
-        self.fabric.barrier()
+        self.agree(0.0, False)
 
     def close(self, failed: bool) -> None:
         for process in getattr(self.fabric.strategy.launcher, "procs", []):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from epurecli.checkpoint import load_tensors, save_tensors
+from epurecli.checkpoint import load_tensors, save_tensors, save_weights
 from epurecli.errors import CheckpointError
 from epurecli.train.ema import Average
 
@@ -103,3 +103,14 @@ def restore(
         average.updates = updates
         for i, shadow in enumerate(average.shadow):
             shadow.copy_(tensors[f"average.{i}"])
+
+
+class Snapshot:
+    """Weights as they were evaluated, held in memory until the next save."""
+
+    def __init__(self, model: GenerativeModel, stage: str, epoch: int, metric: float) -> None:
+        self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        self.model, self.stage, self.epoch, self.metric = model, stage, epoch, metric
+
+    def save(self, path: Path) -> None:
+        save_weights(path, self.model, self.weights, stage=self.stage, epoch=self.epoch, metric=self.metric)

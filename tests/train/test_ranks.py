@@ -184,8 +184,8 @@ def test_a_lost_process_ends_the_others(trainer: Trainer) -> None:
     os.kill(int(child), signal.SIGKILL)
     rest = process.communicate(timeout=60)[1]
     assert process.returncode == 1
-    assert "training ended in process 0 of 2" in rest
-    assert "epure train vae --resume" in rest
+    assert "training ended in process 0 of 2: the connection to another process was lost" in rest
+    assert "go on from the last saved state: --resume outputs/vae/" in rest
 
 
 def test_torchrun_may_start_the_processes(trainer: Trainer) -> None:
