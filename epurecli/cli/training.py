@@ -49,9 +49,9 @@ def run_training(
         dataset, model = _opened(resolved, device, out, resume, init_from, only_stage, ranks.count)
     writer = _tensorboard(tensorboard and ranks.writes)
     folder = resume
-    if folder is None:
-        parent = out or resolved.paths.output_dir
-        folder = ranks.agree_on(checkpoint.start_run(resolved, dataset, parent, ranks.count) if ranks.writes else None)
+    if folder is None and ranks.writes:
+        folder = checkpoint.start_run(resolved, dataset, out or resolved.paths.output_dir, ranks.count)
+    folder = ranks.agree_on(folder)
     torch.use_deterministic_algorithms(resolved.training.deterministic)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS wants to see for that
     autocast = device.type == "cuda" if resolved.training.precision == "auto" else resolved.training.precision == "bf16"

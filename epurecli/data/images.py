@@ -39,6 +39,8 @@ def png_size(path: Path) -> tuple[int, int]:
         raise ImageFault("is empty (0 bytes)", "export the image again")
     if header[:8] != _SIGNATURE or header[12:16] != b"IHDR":
         raise ImageFault("is not a PNG file", "export the image as PNG")
+    if len(header) < 24:
+        raise ImageFault("is truncated within its header", "export or copy the image again")
     width, height = struct.unpack(">II", header[16:24])
     if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
         raise ImageFault(

@@ -7,7 +7,9 @@ import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
 
 from epurecli import __version__
 from epurecli.checkpoint import TrainedModel
@@ -19,6 +21,30 @@ MANIFEST = "manifest.json"
 FORMAT = "epure-onnx"
 _VERSION = 1
 _LIBRARIES = ("torch", "onnx", "onnxscript")
+
+
+class _Graph(BaseModel):
+    file: Annotated[str, Field(pattern=r"^\w[\w-]*\.onnx$")]  # beside the manifest, nowhere else
+    sha256: str
+
+
+class _Checkpoint(BaseModel):
+    sha256: str
+
+
+class _Conditions(BaseModel):
+    columns: list[str]
+
+
+class _Facts(BaseModel):
+    """What sampling relies on; all else in a manifest is for people."""
+
+    model: str
+    components: Annotated[list[str], Field(min_length=1)]
+    noise_dim: Annotated[int, Field(gt=0, strict=True)]
+    conditions: _Conditions
+    checkpoint: _Checkpoint
+    graphs: dict[str, _Graph]
 
 
 def describe_model(trained: TrainedModel, opset: int) -> dict[str, Any]:
@@ -72,7 +98,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise NotFound(f"{folder}: no exported model (no {MANIFEST})", hint="make one: epure export MODEL --onnx")
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not readable ({error})", hint="export the model again") from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not the manifest of an exported model")
@@ -82,6 +108,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{path}: format version {found}, expected {_VERSION}",
             hint="export the model again with this version of epure",
         )
+    try:
+        _Facts.model_validate(facts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CheckpointError(
+            f"{path}: {where}: {first['msg'].lower()}; the file was altered or damaged", hint="export the model again"
+        ) from error
     return facts
 
 

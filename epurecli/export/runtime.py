@@ -15,7 +15,7 @@ from torch import Tensor
 
 from epurecli.errors import CheckpointError, NativeUnavailable
 from epurecli.export.manifest import graph_file, read_manifest
-from epurecli.export.session import CUDA, has_cuda_driver, open_session, provider_of
+from epurecli.export.session import CUDA, has_cuda_driver, open_session, provider_of, require_self_contained
 from epurecli.types import Query
 
 ROWS = 64  # draws x designs in one call when completing designs: the encoder runs once for them all
@@ -84,6 +84,7 @@ class OnnxSampler:
     def _open(self, graph: str) -> onnxruntime.InferenceSession:
         path = graph_file(self.folder, self.facts, graph)
         wanted = has_cuda_driver() if self._cuda is None else self._cuda
+        require_self_contained(path)
         session = open_session(path, cuda=wanted, threads=self._threads)
         if self._cuda and provider_of(session) != CUDA:
             raise NativeUnavailable(

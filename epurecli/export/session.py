@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import ctypes.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnxruntime
 
 from epurecli.data.workers import usable_cores
+from epurecli.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import onnx
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _FATAL = 4
@@ -34,6 +40,32 @@ def open_session(model: Path | bytes, *, cuda: bool, threads: int | None = None)
         onnxruntime.preload_dlls()  # finds CUDA's libraries where pip put them
     source = model if isinstance(model, bytes) else str(model)
     return onnxruntime.InferenceSession(source, options, providers=wanted)
+
+
+def require_self_contained(path: Path) -> None:
+    """A graph may keep its weights in other files, anywhere on the machine; ours never does.
+
+    Raises: CheckpointError: no ONNX graph, or one that names other files.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (DecodeError, OSError) as error:
+        raise CheckpointError(f"{path}: not an ONNX graph ({error})", hint="export the model again") from error
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
+        raise CheckpointError(f"{path}: names other files for its weights, which is refused; no export does so")
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every stored tensor, those of subgraphs among them."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner) if inner.node or inner.initializer else ()
 
 
 def provider_of(session: onnxruntime.InferenceSession) -> str:

@@ -253,3 +253,30 @@ def test_a_damaged_export_is_refused(bare, exported, tmp_path: Path) -> None:
         (tmp_path / "manifest.json").write_text(text, encoding="utf-8")
         with pytest.raises(CheckpointError, match=message):
             OnnxSampler(tmp_path)
+
+
+def test_a_manifest_that_points_elsewhere_is_refused(exported, tmp_path: Path) -> None:
+    _, folder = exported("vae")
+    text = (folder / "manifest.json").read_text(encoding="utf-8")
+    for name in ("../sampler.onnx", "/etc/sampler.onnx", "sub/sampler.onnx", "sampler.txt"):
+        (tmp_path / "manifest.json").write_text(text.replace("sampler.onnx", name), encoding="utf-8")
+        with pytest.raises(CheckpointError, match=r"graphs\.sampler\.file"):
+            OnnxSampler(tmp_path)
+
+
+def test_a_graph_that_names_other_files_is_refused(exported, tmp_path: Path) -> None:
+    """Even with a manifest to match: its weights could be any file of the machine."""
+    _, folder = exported("vae")
+    facts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    model = onnx.load(folder / "sampler.onnx")
+    onnx.save(model, tmp_path / "sampler.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    path = tmp_path / "sampler.onnx"
+    facts["graphs"]["sampler"]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "manifest.json").write_text(json.dumps(facts), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="names other files for its weights"):
+        OnnxSampler(tmp_path, cuda=False).provider(observes=False)
+    path.write_bytes(b"no graph at all")
+    facts["graphs"]["sampler"]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "manifest.json").write_text(json.dumps(facts), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="not an ONNX graph"):
+        OnnxSampler(tmp_path, cuda=False).provider(observes=False)
