@@ -39,7 +39,7 @@ class Mode(StrEnum):
 class Batch:
     """One training batch."""
 
-    image: Tensor  # (B, C, H, W) float32 in [0, 1]
+    image: Tensor  # (B, C, H, W) float32 in [0, 1]; or (B, K), what a stage of training has made of it
     condition: Tensor  # (B, D) float32, standardised
 
     def __len__(self) -> int:

@@ -91,9 +91,9 @@ class LatentPriorConfig(Section):
     kind: Literal["model", "flow"] = "model"  # the model's own prior, or a flow fitted to the aggregate posterior
     layers: Annotated[int, Field(ge=1, le=32)] = 6
     hidden: Annotated[int, Field(ge=8)] = 128
-    epochs: Annotated[int, Field(ge=1)] = 30
-    batch_size: Annotated[int, Field(ge=1)] = 64
-    lr: Annotated[float, Field(gt=0)] = 8e-3
+    epochs: Annotated[int, Field(ge=1)] = 100
+    batch_size: Annotated[int, Field(ge=1)] = 256
+    lr: Annotated[float, Field(gt=0)] = 1e-2
     budget_s: Annotated[float, Field(gt=0)] | None = None
 
 

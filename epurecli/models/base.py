@@ -54,6 +54,12 @@ class Stage:
     settings: StageConfig
     objectives: tuple[Objective, ...]
     validate: Loss  # in eval(), on unmasked test designs; `total` decides which epoch is best
+    encode: Callable[[Tensor], Tensor] | None = None  # what its losses are given instead of images, computed once
+
+    @torch.no_grad()
+    def view(self, batch: Batch) -> Batch:
+        """A batch of designs as the stage's losses are given it."""
+        return batch if self.encode is None else Batch(self.encode(batch.image), batch.condition)
 
 
 class GenerativeModel(nn.Module, ABC):
@@ -115,8 +121,8 @@ class GenerativeModel(nn.Module, ABC):
 class LatentModel(GenerativeModel):
     """A model with a latent z of size N: p(x, z) = p(z) p(x | z, condition), and q(z | any observed components).
 
-    A room writes `prior`, `infer`, `kl`, `maps` and `model_stages`; the ELBO and generating are written once, here.
-    `latent_size` must be readable before the room's networks exist (from the config).
+    A room writes `prior`, `code`, `belief`, `infer`, `kl`, `maps` and `model_stages`; the ELBO and generating are
+    written once, here. `latent_size` must be readable before the room's networks exist (from the config).
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -153,6 +159,14 @@ class LatentModel(GenerativeModel):
         """q(z | observed components)."""
 
     @abstractmethod
+    def code(self, image: Tensor) -> Tensor:  # (B, C, H, W) -> (B, K)
+        """What the encoder says of whole designs: all that `belief` asks for."""
+
+    @abstractmethod
+    def belief(self, code: Tensor) -> Density:  # (B, K) -> over (B, N)
+        """q(z | all components)."""
+
+    @abstractmethod
     def kl(self, belief: Belief) -> Tensor:  # -> (B,)
         """KL(belief || prior) in nats, summed over latents."""
 
@@ -170,7 +184,7 @@ class LatentModel(GenerativeModel):
 
     def infer_whole(self, batch: Batch) -> Density:
         """q(z | all components)."""
-        return self.infer(batch.image, show_all(len(batch), len(self.components), batch.image.device))
+        return self.belief(self.code(batch.image))
 
     def reconstruct(self, batch: Batch) -> Tensor:  # -> (B, C, H, W) in [0, 1]
         """Whole designs through their posterior means, at their conditions."""
@@ -244,7 +258,7 @@ class LatentModel(GenerativeModel):
             epochs=spec.epochs, batch_size=spec.batch_size, lr=spec.lr, scheduler="cosine", budget_s=spec.budget_s
         )
         fit = Objective("flow", (self.latent_prior,), self.flow_loss)
-        return [*self.model_stages(), Stage(LATENT_PRIOR, settings, (fit,), self.flow_loss)]
+        return [*self.model_stages(), Stage(LATENT_PRIOR, settings, (fit,), self.flow_loss, self.code)]
 
     def masked_elbo(self, stage: StageConfig, batch: Batch, clock: Clock, shard: Shard) -> Losses:
         """The ELBO of a whole design, the encoder seeing a random subset of its components."""
@@ -266,10 +280,13 @@ class LatentModel(GenerativeModel):
         return Losses(losses.total, {**losses.terms, "iou": mean_iou(self.reconstruct(batch), batch.image)})
 
     def flow_loss(self, batch: Batch, clock: Clock, shard: Shard) -> Losses:
-        """-log p(z | condition) of posterior samples in the prior's whitened coordinates, nats per design."""
+        """-log p(z | condition) of posterior samples in the prior's whitened coordinates, nats per design.
+
+        The batch holds codes: the encoder is frozen, and has said all it has to say.
+        """
         present = self.conditioning.draw_presence(len(batch), shard)
         with torch.no_grad():
-            belief = self.infer_whole(batch)
+            belief = self.belief(batch.image)
             z = belief.sample(shard.randn(len(batch), self.latent_size))
             white = self.prior().whiten(z)
         if self.latent_prior.training:

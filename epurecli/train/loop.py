@@ -21,8 +21,9 @@ from epurecli.errors import NumericalError
 from epurecli.models.base import Loss, Objective, Stage
 from epurecli.nn.shard import Shard
 from epurecli.train.ema import Average
+from epurecli.train.encoded import Encoded
 from epurecli.train.metrics import write_metrics
-from epurecli.train.run import Run
+from epurecli.train.run import Run, autocast
 from epurecli.train.schedule import build_optimizer, learning_rate, on_plateau
 from epurecli.train.state import Progress, Snapshot, generator, load_progress, restore, save_state
 from epurecli.train.validation import validate
@@ -67,10 +68,8 @@ def train(
         if index != progress.stage:
             progress = Progress(stage=index, rows=progress.rows)
         stage = stages[index]
-        loop = StageLoop(run, stage, index, len(stages), progress)
-        if saved is not None:
-            restore(saved[0], saved[1], model, loop.optimizers, loop.average, loop.rng)
-            saved = None
+        loop = StageLoop(run, stage, index, len(stages), progress, saved)
+        saved = None
         with torch.random.fork_rng([run.device] if run.device.type == "cuda" else []):
             loop.run(stop_requested)
         run.ranks.wait()  # for the file
@@ -96,7 +95,15 @@ def train(
 class StageLoop:
     """One stage: its optimizers, average and generator, and the epochs over them."""
 
-    def __init__(self, run: Run, stage: Stage, index: int, count: int, progress: Progress) -> None:
+    def __init__(
+        self,
+        run: Run,
+        stage: Stage,
+        index: int,
+        count: int,
+        progress: Progress,
+        saved: tuple[dict[str, Tensor], int] | None = None,
+    ) -> None:
         self.run_, self.stage, self.index, self.progress = run, stage, index, progress
         self.settings: StageConfig = stage.settings
         self.optimizers = [build_optimizer(o, stage.settings) for o in stage.objectives]
@@ -104,12 +111,15 @@ class StageLoop:
         decay = stage.settings.ema_decay
         self.average = Average(trained, decay) if decay is not None else None
         self.rng = generator(run.seed, "noise", index, device=run.device)
+        if saved is not None:
+            restore(*saved, run.model, self.optimizers, self.average, self.rng)
         self.best: Snapshot | None = None  # not yet saved
         self.last: Snapshot | None = None
         self.saved = time.monotonic()
+        self.designs = run.dataset if stage.encode is None else Encoded(run, stage)
         self.losses = [self._join(objective) for objective in stage.objectives]
         # a last batch of one design has no moments, and every rank needs a design
-        whole, rest = divmod(len(run.dataset.train), stage.settings.batch_size)
+        whole, rest = divmod(len(self.designs.train), stage.settings.batch_size)
         self.skips_last = whole > 0 < rest < max(2, run.ranks.count)
         self.steps_per_epoch = whole + (rest > self.skips_last) if whole else 1
         run.reporter.stage(stage.name, index, count, stage.settings, self.steps_per_epoch)
@@ -178,9 +188,8 @@ class StageLoop:
         designs = progress.designs
         multiple = len(self.stage.objectives) > 1
         arm(run.model, self.stage.objectives[0])
-        train, size = run.dataset.train, self.settings.batch_size
-        for rows in epoch_rows(train, size, order, self.skips_last, progress.batch):
-            batch = run.dataset.batch(rows[run.ranks.rows(len(rows))], run.device)
+        for rows in epoch_rows(self.designs.train, self.settings.batch_size, order, self.skips_last, progress.batch):
+            batch = self.designs.batch(rows[run.ranks.rows(len(rows))], run.device)
             shard = run.ranks.shard(self.rng, len(rows))
             for objective, optimizer, loss in zip(self.stage.objectives, self.optimizers, self.losses, strict=True):
                 if multiple:
@@ -267,7 +276,7 @@ class StageLoop:
         """Fill `row` with validation terms; keep the weights if they are the best so far."""
         run, progress = self.run_, self.progress
         with self.average.applied() if self.average else nullcontext():
-            terms = validate(run, self.stage, self._clock())
+            terms = validate(run, self.stage, self.designs, self._clock())
             row.update({f"val_{k}": v for k, v in terms.items()})
             if run.ranks.writes:
                 self.last = Snapshot(run.model, self.stage.name, progress.epoch, terms["total"])
@@ -312,7 +321,3 @@ def arm(model: nn.Module, objective: Objective) -> None:
     model.requires_grad_(False).eval()
     for module in objective.trains:
         module.requires_grad_(True).train()
-
-
-def autocast(run: Run):
-    return torch.autocast(run.device.type, dtype=torch.bfloat16) if run.autocast else nullcontext()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,3 +26,8 @@ class Run:
     autocast: bool = False
     reporter: Reporter = field(default_factory=Silent)
     ranks: Ranks = field(default_factory=Ranks)
+
+
+def autocast(run: Run) -> AbstractContextManager:
+    """Where the run asks for it, bfloat16 inside."""
+    return torch.autocast(run.device.type, dtype=torch.bfloat16) if run.autocast else nullcontext()

@@ -7,9 +7,11 @@ import math
 import torch
 from torch import Tensor
 
+from epurecli.data.dataset import Dataset
 from epurecli.data.loader import epoch_rows
 from epurecli.errors import NumericalError
 from epurecli.models.base import Stage
+from epurecli.train.encoded import Encoded
 from epurecli.train.run import Run
 from epurecli.train.state import generator
 from epurecli.types import Clock
@@ -18,19 +20,19 @@ VALIDATION_BATCH = 256
 
 
 @torch.no_grad()
-def validate(run: Run, stage: Stage, clock: Clock) -> dict[str, float]:
+def validate(run: Run, stage: Stage, designs: Dataset | Encoded, clock: Clock) -> dict[str, float]:
     """Mean terms over the test split, the same noise every time. `total` ranks epochs."""
     run.model.eval()
     rng = generator(run.seed, "validate", device=run.device)
     sums: dict[str, Tensor] = {}
-    for rows in epoch_rows(run.dataset.test, VALIDATION_BATCH, None):
+    for rows in epoch_rows(designs.test, VALIDATION_BATCH, None):
         mine = run.ranks.rows(len(rows))
         weight = mine.stop - mine.start  # a rank without rows looks at one that does not count: all must name the terms
-        batch = run.dataset.batch(rows[mine] if weight else rows[:1], run.device)
+        batch = designs.batch(rows[mine] if weight else rows[:1], run.device)
         losses = stage.validate(batch, clock, run.ranks.shard(rng, len(rows)))
         for name, value in {"total": losses.total, **losses.terms}.items():
             sums[name] = sums.get(name, 0.0) + value * weight
-    terms = {k: v / len(run.dataset.test) for k, v in run.ranks.totals(sums).items()}
+    terms = {k: v / len(designs.test) for k, v in run.ranks.totals(sums).items()}
     if not math.isfinite(terms["total"]):
         raise NumericalError(
             f"{stage.name}, epoch {clock.epoch}: the validation loss is {terms['total']}",

@@ -87,7 +87,8 @@ def noise_for(model: GenerativeModel, count: int, draws: int = 1, seed: int = 0)
 
 def steps(model: GenerativeModel, batch: Batch, stage: Stage, count: int, seed: int = 0) -> Iterator[Objective]:
     """Train one stage on one batch; hands back each objective after each of its steps, gradients still there."""
-    shard = Shard(torch.Generator().manual_seed(seed))
+    model.eval()
+    shard, batch = Shard(torch.Generator().manual_seed(seed)), stage.view(batch)
     optimizers = [build_optimizer(objective, stage.settings) for objective in stage.objectives]
     for step in range(count):
         for objective, optimizer in zip(stage.objectives, optimizers, strict=True):

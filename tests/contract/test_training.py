@@ -73,7 +73,9 @@ def test_the_loss_goes_down(name: str, house) -> None:
         def score(stage=stage) -> float:
             model.eval()
             with torch.no_grad():
-                return stage.validate(batch, Clock(0, 1, 0), Shard(torch.Generator().manual_seed(0))).total.item()
+                return stage.validate(
+                    stage.view(batch), Clock(0, 1, 0), Shard(torch.Generator().manual_seed(0))
+                ).total.item()
 
         before = score()
         for _ in house.steps(model, batch, stage, 25):
@@ -100,7 +102,8 @@ def test_validation_changes_nothing_and_is_repeatable(name: str, house) -> None:
     for stage in model.stages():
         with torch.no_grad():
             first, second = (
-                stage.validate(batch, Clock(0, 1, 0), Shard(torch.Generator().manual_seed(0))) for _ in range(2)
+                stage.validate(stage.view(batch), Clock(0, 1, 0), Shard(torch.Generator().manual_seed(0)))
+                for _ in range(2)
             )
         assert torch.equal(first.total, second.total)
         assert {k: v.item() for k, v in first.terms.items()} == {k: v.item() for k, v in second.terms.items()}
@@ -116,7 +119,8 @@ def test_losses_are_means_over_designs(name: str, house) -> None:
     for stage in model.stages():
         with torch.no_grad():
             small, large = (
-                stage.validate(b, Clock(0, 1, 0), Shard(torch.Generator().manual_seed(0))) for b in (batch, more)
+                stage.validate(stage.view(b), Clock(0, 1, 0), Shard(torch.Generator().manual_seed(0)))
+                for b in (batch, more)
             )
         assert large.total.item() == pytest.approx(small.total.item(), rel=0.1)
 
@@ -126,11 +130,11 @@ def test_the_generator_decides_the_loss(name: str, house) -> None:
     batch = house.batch_for(model)
     for stage, objective in objectives_of(model):
         model.requires_grad_(False).eval()  # dropout apart: the loop seeds what it draws from
-        clock = Clock(stage.settings.epochs - 1, stage.settings.epochs, 9)
-        first = objective.loss(batch, clock, Shard(torch.Generator().manual_seed(0))).total
+        clock, seen = Clock(stage.settings.epochs - 1, stage.settings.epochs, 9), stage.view(batch)
+        first = objective.loss(seen, clock, Shard(torch.Generator().manual_seed(0))).total
         torch.rand(3)
-        assert torch.equal(first, objective.loss(batch, clock, Shard(torch.Generator().manual_seed(0))).total)
-        assert not torch.equal(first, objective.loss(batch, clock, Shard(torch.Generator().manual_seed(1))).total)
+        assert torch.equal(first, objective.loss(seen, clock, Shard(torch.Generator().manual_seed(0))).total)
+        assert not torch.equal(first, objective.loss(seen, clock, Shard(torch.Generator().manual_seed(1))).total)
 
 
 def test_weights_survive_saving(name: str, ready, house, tmp_path) -> None:

@@ -52,10 +52,10 @@ for name in sys.argv[1:]:
             for model, objective in ((alone, own), (shared, joint)):
                 arm(model, objective)
             clock = Clock(one.settings.epochs - 1, one.settings.epochs, 3)
-            own.loss(batch, clock, Shard(torch.Generator().manual_seed(1))).total.backward()
+            own.loss(one.view(batch), clock, Shard(torch.Generator().manual_seed(1))).total.backward()
             shard = ranks.shard(torch.Generator().manual_seed(1), 7)
             loss = ranks.loss(joint)
-            ranks.backward(loss(part, clock, shard).total, len(part), shard)
+            ranks.backward(loss(two.view(part), clock, shard).total, len(part), shard)
             others = dict(shared.named_parameters())
             for key, weight in alone.named_parameters():
                 if weight.grad is not None:

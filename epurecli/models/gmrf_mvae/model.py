@@ -67,6 +67,22 @@ class GMRFMVAE(LatentModel):
             return mean, spread, self.coupling(*embedding)
         return mean, spread / (1 + spread * self.latent.variance / SHARPEST)
 
+    def code(self, image: Tensor) -> Tensor:
+        return torch.cat(self.encode(image), dim=1)
+
+    def belief(self, code: Tensor) -> DenseGaussian:
+        size = self.latent_size
+        if self.conjugate:
+            return self._whole(*code.split(size, dim=1))
+        mean, variance, coupling = code.tensor_split((size, 2 * size), dim=1)
+        return DenseGaussian(mean, cholesky(assemble_covariance(variance, coupling, self.sizes)))
+
+    def _whole(self, mean: Tensor, precision: Tensor) -> DenseGaussian:
+        """The posterior of whole designs, from the evidence of all their components."""
+        mask = show_all(len(mean), len(self.sizes), mean.device)
+        found = combine_evidence(self.gaussian_prior(), mean, precision, mask, self.sizes, with_scale_tril=True)
+        return DenseGaussian(found.mean, found.scale_tril)
+
     def infer(self, observed: Tensor, mask: Tensor) -> Belief:
         shown = observed * mask[..., None, None]
         if self.conjugate:
@@ -117,10 +133,9 @@ class GMRFMVAE(LatentModel):
         if not self.conjugate:
             mean, variance, coupling = encoded
             return mean, assemble_covariance(variance, coupling, self.sizes).mean(0)
-        whole = show_all(len(encoded[0]), len(self.sizes), encoded[0].device)
-        found = combine_evidence(self.gaussian_prior(), *encoded, whole, self.sizes, with_scale_tril=True)
-        columns = found.scale_tril.transpose(0, 1).flatten(1)  # (N, B N)
-        return found.mean, columns @ columns.mT / len(found.mean)
+        belief = self._whole(*encoded)
+        columns = belief.scale_tril.transpose(0, 1).flatten(1)  # (N, B N)
+        return belief.mean, columns @ columns.mT / len(belief.mean)
 
     def model_stages(self) -> Sequence[Stage]:
         settings = self.config.training

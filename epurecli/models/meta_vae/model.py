@@ -15,6 +15,7 @@ from epurecli.models.meta_vae.config import MetaVAEConfig
 from epurecli.models.meta_vae.networks import MarginalDecoder, MarginalEncoder, MetaDecoder, MetaEncoder
 from epurecli.models.meta_vae.pretrained import NAME, file_name, load_decoder
 from epurecli.nn.belief import DiagonalGaussian, standard_normal
+from epurecli.nn.masking import show_all
 from epurecli.nn.shard import Shard
 from epurecli.types import Batch, Clock, Losses
 
@@ -50,6 +51,12 @@ class MetaVAE(LatentModel):
 
     def prior(self) -> DiagonalGaussian:
         return standard_normal(self.meta_encoder.moments.bias.new_empty(1, self.latent_size))
+
+    def code(self, image: Tensor) -> Tensor:  # means, then log variances
+        return torch.cat(self.meta_encoder(image, show_all(len(image), len(self.components), image.device)), dim=1)
+
+    def belief(self, code: Tensor) -> DiagonalGaussian:
+        return DiagonalGaussian(*code.chunk(2, dim=1))
 
     def infer(self, observed: Tensor, mask: Tensor) -> DiagonalGaussian:
         return DiagonalGaussian(*self.meta_encoder(observed, mask))

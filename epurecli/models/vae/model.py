@@ -36,10 +36,14 @@ class VAE(LatentModel):
     def prior(self) -> DiagonalGaussian:
         return standard_normal(self.moments.bias.new_empty(1, self.latent_size))
 
+    def code(self, image: Tensor) -> Tensor:  # means, then log variances
+        return self.moments(self.encoder(image))
+
+    def belief(self, code: Tensor) -> DiagonalGaussian:
+        return DiagonalGaussian(*code.chunk(2, dim=1))
+
     def infer(self, observed: Tensor, mask: Tensor) -> DiagonalGaussian:
-        shown = observed * mask[..., None, None]
-        mean, log_variance = self.moments(self.encoder(shown)).chunk(2, dim=1)
-        return DiagonalGaussian(mean, log_variance)
+        return self.belief(self.code(observed * mask[..., None, None]))
 
     def maps(self, z: Tensor, embedding: Tensor) -> Tensor:
         return self.decoder(self.expand(torch.cat([z, embedding], dim=1)))

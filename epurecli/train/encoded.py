@@ -1,0 +1,43 @@
+"""A data set as a stage that only reads codes sees it: encoded once, not once an epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from epurecli.data.loader import epoch_rows
+from epurecli.models.base import Stage
+from epurecli.train.run import Run, autocast
+from epurecli.train.state import generator
+from epurecli.types import Batch
+
+LARGEST = 100_000  # designs of each part: codes are kept in memory, which shall not grow with the data
+ENCODING_BATCH = 256
+
+
+class Encoded:
+    """Codes of training and test designs, numbered anew: `train` and `test` are rows of it, as in a `Dataset`."""
+
+    def __init__(self, run: Run, stage: Stage) -> None:
+        parts = [self._chosen(run, part) for part in (run.dataset.train, run.dataset.test)]
+        run.model.eval()
+        batches = []
+        with autocast(run):
+            for rows in epoch_rows(np.concatenate(parts), ENCODING_BATCH, None):
+                batches.append(stage.view(run.dataset.batch(rows, run.device)))
+        self.codes = torch.cat([batch.image for batch in batches]).float()
+        self.conditions = torch.cat([batch.condition for batch in batches])
+        count = len(parts[0])
+        self.train, self.test = np.arange(count), np.arange(count, count + len(parts[1]))
+
+    @staticmethod
+    def _chosen(run: Run, part: NDArray[np.int64]) -> NDArray[np.int64]:
+        if len(part) <= LARGEST:
+            return part
+        order = torch.randperm(len(part), generator=generator(run.seed, "encoded"))
+        return part[np.sort(order[:LARGEST].numpy())]
+
+    def batch(self, rows: NDArray[np.int64], device: torch.device) -> Batch:
+        chosen = torch.from_numpy(rows).to(device)
+        return Batch(self.codes[chosen], self.conditions[chosen])
