@@ -1,8 +1,12 @@
-"""Every bad input ends in one screen that names what is wrong, with the right exit code and nothing written."""
+"""Every bad input ends in one screen that names what is wrong, with the right exit code and nothing written.
+
+`EPURE_FAULTS=FILE pytest tests/cli/test_faults.py` writes what was tried and what was said: docs/faults.md.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -32,9 +36,23 @@ def fails(epure, work: Path, tmp_path: Path) -> Callable[..., str]:
         assert "unexpected" not in said
         assert len(said.splitlines()) <= 24
         assert [listing(folder) for folder in folders] == before, "something was written"
+        record(code, argv, said, *folders)
         return re.sub(r"[\s│╭╮╰╯─]+", " ", said)  # typer draws a box around usage errors
 
     return run
+
+
+def record(code: int, argv: tuple[object, ...], said: str, *folders: Path) -> None:
+    """A row of the table, where one is asked for."""
+    if "EPURE_FAULTS" not in os.environ:
+        return
+    words = re.sub(r"[\s│╭╮╰╯─]+", " ", said).strip()
+    words = re.sub(r"^(Usage: .*? )?(?=Error |error: )", "", words).removeprefix("Error ")
+    cells = [" ".join(map(str, argv)), words]
+    for folder in folders:
+        cells = [cell.replace(str(folder) + os.sep, "") for cell in cells]
+    with Path(os.environ["EPURE_FAULTS"]).open("a", encoding="utf-8") as file:
+        file.write(f"| {code} | `{cells[0]}` | {cells[1][:300]} |\n".replace("<", "&lt;"))
 
 
 TRAIN = ("train", "vae", "--config", "vae_toy_test")
