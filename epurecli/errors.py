@@ -60,5 +60,9 @@ class NumericalError(EpureError):
     exit_code = 5
 
 
+class Diverged(NumericalError):
+    """Training left the finite numbers in a way that every process which shares it sees alike."""
+
+
 class NotPositiveDefinite(NumericalError):
     """A matrix has no Cholesky factor, even with the jitter that the policy allows; names the row."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from epurecli.cli import console
-from epurecli.errors import EpureError, NumericalError, UsageError
+from epurecli.errors import Diverged, EpureError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -38,8 +38,12 @@ def counts(devices: str | None, nodes: int, device: torch.device) -> tuple[int, 
         wanted = int(devices)
     else:
         raise UsageError(f"--devices {devices}: expected a number of processes, or auto")
+    if wanted * nodes > 1 and device.index is not None:
+        raise UsageError(f"--device {device}: with several processes each has a GPU of its own", "use --device cuda")
     started = launched()
     if started is not None:
+        if device.type == "cuda" and started[0] > there:
+            raise UsageError(f"torchrun has started {started[0]} processes on this machine, which has {there} GPUs")
         if devices not in (None, "auto") and wanted != started[0]:
             raise UsageError(f"--devices {devices}: torchrun has started {started[0]} processes on this machine")
         return started
@@ -70,7 +74,7 @@ def joined(devices: str | None, nodes: int, device: torch.device) -> Iterator[tu
         console.Settings.quiet = True
     try:
         yield ranks, ranks.fabric.device
-    except NumericalError:
+    except Diverged:
         if ranks.writes:
             raise  # one for all
     except RuntimeError as error:
@@ -80,7 +84,8 @@ def joined(devices: str | None, nodes: int, device: torch.device) -> Iterator[tu
         words = str(error).splitlines()[0]
         if "gloo" in words or "NCCL" in words:
             words = "the connection to another process was lost"
-        hint = f"go on from the last saved state: --resume {ranks.folder}" if ranks.folder else None
+        saved = ranks.folder is not None and (ranks.folder / "state.safetensors").is_file()
+        hint = f"go on from the last saved state: --resume {ranks.folder}" if saved else None
         raise EpureError(f"training ended in process {ranks.index} of {ranks.count}: {words}", hint) from error
     except BaseException:
         ranks.close(failed=True)

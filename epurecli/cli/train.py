@@ -96,9 +96,9 @@ def train(
         if facts["model"] != model:
             raise UsageError(f"{resume} is a run of {facts['model']}, not of {model}")
         resolved = load_config(resume / "config.yaml", schema_of, set_)
-        if set_:  # more epochs
-            checkpoint.write_atomic(resume / "config.yaml", dump_config(resolved).encode())
     with joined(devices, num_nodes, where) as (ranks, where):
+        if resume is not None and set_ and ranks.writes:  # more epochs
+            checkpoint.write_atomic(resume / "config.yaml", dump_config(resolved).encode())
         run_training(resolved, where, out, resume, init_from, tensorboard, stage, ranks)
 
 

@@ -63,10 +63,10 @@ def run_training(
         try:
             only = None if only_stage is None else only_stage - 1
             fit(run, resume=resume is not None, only_stage=only, stop_requested=stop_requested)
-        except Stopped:
+        except Stopped as stopped:
             progress.stop()
             console.note(f"stopped; continue with: epure train {resolved.model.type} --resume {folder}")
-            raise typer.Exit(stop_requested.code if ranks.writes else 0) from None
+            raise typer.Exit(stopped.code if ranks.writes else 0) from None
     if not ranks.writes:
         return folder
     if events is not None:
@@ -195,8 +195,8 @@ class StopFlag:
 
     code = 0
 
-    def __call__(self) -> bool:
-        return self.code != 0
+    def __call__(self) -> int:
+        return self.code
 
     def handle(self, number: int, frame: object) -> None:
         if self.code:

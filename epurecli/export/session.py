@@ -54,18 +54,23 @@ def require_self_contained(path: Path) -> None:
         model = onnx.load(path, load_external_data=False)
     except (DecodeError, OSError) as error:
         raise CheckpointError(f"{path}: not an ONNX graph ({error})", hint="export the model again") from error
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
+    graphs = (model.graph, *model.functions)
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for graph in graphs for tensor in _tensors(graph)):
         raise CheckpointError(f"{path}: names other files for its weights, which is refused; no export does so")
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+def _tensors(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.TensorProto]:
     """Every stored tensor, those of subgraphs among them."""
-    yield from graph.initializer
+    yield from getattr(graph, "initializer", ())
+    sparse = list(getattr(graph, "sparse_initializer", ()))
     for node in graph.node:
         for attribute in node.attribute:
             yield from (attribute.t, *attribute.tensors)
+            sparse += (attribute.sparse_tensor, *attribute.sparse_tensors)
             for inner in (attribute.g, *attribute.graphs):
-                yield from _tensors(inner) if inner.node or inner.initializer else ()
+                yield from _tensors(inner) if inner.node or inner.initializer or inner.sparse_initializer else ()
+    for tensor in sparse:
+        yield from (tensor.values, tensor.indices)
 
 
 def provider_of(session: onnxruntime.InferenceSession) -> str:

@@ -32,6 +32,7 @@ class PooledBatchNorm(nn.modules.batchnorm._BatchNorm):
     def forward(self, x: Tensor) -> Tensor:  # (B, F, *) -> (B, F, *)
         if not self.training:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        kind, x = x.dtype, x.to(self.running_mean.dtype)  # bfloat16 can neither count the rows nor sum over them
         over = [0, *range(2, x.ndim)]
         shape = (1, -1, *(1 for _ in over[1:]))
         mine = torch.full((1,), x.numel() / x.shape[1], dtype=x.dtype, device=x.device)
@@ -44,7 +45,7 @@ class PooledBatchNorm(nn.modules.batchnorm._BatchNorm):
             self.running_mean.lerp_(mean.detach(), self.momentum)
             self.running_var.lerp_(variance.detach() * count / (count - 1), self.momentum)
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return around * scale.view(shape) + self.bias.view(shape)
+        return (around * scale.view(shape) + self.bias.view(shape)).to(kind)
 
 
 def pool_batch_norms(module: nn.Module) -> None:

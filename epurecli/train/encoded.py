@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from epurecli.data.loader import epoch_rows
 from epurecli.models.base import Stage
-from epurecli.train.run import Run, autocast
+from epurecli.train.run import Run
 from epurecli.train.state import generator
 from epurecli.types import Batch
 
@@ -23,10 +23,9 @@ class Encoded:
         parts = [self._chosen(run, part) for part in (run.dataset.train, run.dataset.test)]
         run.model.eval()
         batches = []
-        with autocast(run):
-            for rows in epoch_rows(np.concatenate(parts), ENCODING_BATCH, None):
-                batches.append(stage.view(run.dataset.batch(rows, run.device)))
-        self.codes = torch.cat([batch.image for batch in batches]).float()
+        for rows in epoch_rows(np.concatenate(parts), ENCODING_BATCH, None):  # in full precision: it is done once
+            batches.append(stage.view(run.dataset.batch(rows, run.device)))
+        self.codes = torch.cat([batch.image for batch in batches])
         self.conditions = torch.cat([batch.condition for batch in batches])
         count = len(parts[0])
         self.train, self.test = np.arange(count), np.arange(count, count + len(parts[1]))

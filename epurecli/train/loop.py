@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from epurecli.checkpoint import load_weights, save_tensors, save_weights, update_run
 from epurecli.config.schema import StageConfig
 from epurecli.data.loader import epoch_rows
-from epurecli.errors import NumericalError
+from epurecli.errors import Diverged, NumericalError
 from epurecli.models.base import Loss, Objective, Stage
 from epurecli.nn.shard import Shard
 from epurecli.train.ema import Average
 from epurecli.train.encoded import Encoded
 from epurecli.train.metrics import write_metrics
-from epurecli.train.run import Run, autocast
+from epurecli.train.run import Run
 from epurecli.train.schedule import build_optimizer, learning_rate, on_plateau
 from epurecli.train.state import Progress, Snapshot, generator, load_progress, restore, save_state
 from epurecli.train.validation import validate
@@ -33,13 +33,17 @@ SAVE_EVERY_S = 30.0  # saving flushes to disk, which costs more than a short epo
 CHECK_EVERY = 50  # steps between looks at the running sums for NaN on an accelerator, where a look is a stall
 
 
-def never() -> bool:
+def never() -> int:
     """Nobody asks to stop."""
-    return False
+    return 0
 
 
 class Stopped(Exception):
-    """Training was asked to stop and has saved its state."""
+    """Training was asked to stop and has saved its state; `code` is what was answered to who asked."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__()
+        self.code = code
 
 
 def train(
@@ -47,7 +51,7 @@ def train(
     *,
     resume: bool = False,
     only_stage: int | None = None,
-    stop_requested: Callable[[], bool] = never,
+    stop_requested: Callable[[], int] = never,
 ) -> None:
     """Train all stages, or one of them; leaves best.safetensors and last.safetensors in the run folder.
 
@@ -116,34 +120,36 @@ class StageLoop:
         self.best: Snapshot | None = None  # not yet saved
         self.last: Snapshot | None = None
         self.saved = time.monotonic()
+        began = time.monotonic()
         self.designs = run.dataset if stage.encode is None else Encoded(run, stage)
+        if saved is None:  # else that time was counted when it was first spent
+            self._look_at_the_clock(began, progress.elapsed)
         self.losses = [self._join(objective) for objective in stage.objectives]
         # a last batch of one design has no moments, and every rank needs a design
         whole, rest = divmod(len(self.designs.train), stage.settings.batch_size)
         self.skips_last = whole > 0 < rest < max(2, run.ranks.count)
-        self.steps_per_epoch = whole + (rest > self.skips_last) if whole else 1
+        self.steps_per_epoch = whole + (rest > 0 and not self.skips_last) if whole else 1
         run.reporter.stage(stage.name, index, count, stage.settings, self.steps_per_epoch)
 
-    def run(self, stop_requested: Callable[[], bool]) -> None:
+    def run(self, stop_requested: Callable[[], int]) -> None:
         try:
-            ended = (self._over() or self._exhausted()) and not self.progress.batch
+            ended = self.progress.epoch > 0 and (self._over() or self._exhausted()) and not self.progress.batch
             while not ended:
                 ended = self._epoch(stop_requested)
         except NumericalError:
             self._keep()
-            self.run_.ranks.wait()
             raise
 
     def _join(self, objective: Objective) -> Loss:
         arm(self.run_.model, objective)  # what is frozen has no gradients to average
         return self.run_.ranks.loss(objective)
 
-    def _look_at_the_clock(self, began: float, done: float, stop: bool = False) -> bool:
-        """Time spent in the stage, `done` of it before `began`; whether to stop. The same for all ranks."""
+    def _look_at_the_clock(self, began: float, done: float, stop: int = 0) -> int:
+        """Time spent in the stage, `done` of it before `began`; whether to stop (0: no). The same for all ranks."""
         self.progress.elapsed, stop = self.run_.ranks.agree(done + time.monotonic() - began, stop)
         return stop
 
-    def _epoch(self, stop_requested: Callable[[], bool]) -> bool:
+    def _epoch(self, stop_requested: Callable[[], int]) -> bool:
         """Train, evaluate where that is due, save; whether the stage has ended."""
         progress, began, done = self.progress, time.monotonic(), self.progress.elapsed
         earlier = progress.designs  # of this epoch, before it was stopped
@@ -174,7 +180,7 @@ class StageLoop:
     # --- one epoch ----------------------------------------------------------------------------------------------------
 
     def train_epoch(
-        self, stop_requested: Callable[[], bool] = never, began: float | None = None, done: float = 0.0
+        self, stop_requested: Callable[[], int] = never, began: float | None = None, done: float = 0.0
     ) -> tuple[dict[str, float], int]:
         """One pass over the training designs (or what is left of it); returns mean terms and how many designs."""
         run, progress = self.run_, self.progress
@@ -199,11 +205,11 @@ class StageLoop:
             designs += len(rows)
             progress.batch += 1
             run.reporter.step(progress.epoch, progress.batch)
-            if self._look_at_the_clock(began, done, stop_requested()):
+            if code := self._look_at_the_clock(began, done, stop_requested()):
                 progress.sums, progress.designs = run.ranks.totals(sums), designs
                 self._save()
                 run.ranks.wait()
-                raise Stopped
+                raise Stopped(code)
             if self._out_of_time():
                 break
         return {k: v / max(designs, 1) for k, v in run.ranks.totals(sums).items()}, designs
@@ -240,10 +246,11 @@ class StageLoop:
             sums[name] = sums[name] + term if name in sums else term
 
     def _guard(self, total: Tensor, norm: Tensor, terms: dict[str, Tensor]) -> None:
-        if torch.isfinite(total) and torch.isfinite(norm):
+        # the norm is that of all ranks, and a loss that is not finite shows in it; alone there is no need to rely on it
+        if torch.isfinite(norm) and (self.run_.ranks.count > 1 or torch.isfinite(total)):
             return
         shown = ", ".join(f"{k} {v.item():.4g}" for k, v in terms.items())
-        raise NumericalError(
+        raise Diverged(
             f"{self.stage.name}, epoch {self.progress.epoch + 1}, step {self.progress.step}: "
             f"the loss is {total.item():.4g} and its gradient's norm {norm.item():.4g} ({shown})",
             hint=f"the last good weights are kept in {self.run_.folder}; try a smaller training.lr",
@@ -321,3 +328,8 @@ def arm(model: nn.Module, objective: Objective) -> None:
     model.requires_grad_(False).eval()
     for module in objective.trains:
         module.requires_grad_(True).train()
+
+
+def autocast(run: Run) -> AbstractContextManager:
+    """Where the run asks for it, bfloat16 inside."""
+    return torch.autocast(run.device.type, dtype=torch.bfloat16) if run.autocast else nullcontext()

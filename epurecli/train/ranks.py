@@ -1,7 +1,8 @@
 """The processes that train one model together: one is the rule; Lightning Fabric makes and connects several.
 
 `batch_size` is that of the whole step: each rank computes its rows of every batch, so the loss curve does not depend
-on how many there are (dropout apart, which each rank draws for itself). Gradients are averaged by torch's
+on how many there are. (But each rank draws its own dropout, and a last batch of fewer designs than ranks is left
+out.) Gradients are averaged by torch's
 DistributedDataParallel. Rank 0 alone writes.
 """
 
@@ -54,8 +55,8 @@ class Ranks:
         together = self.total(torch.stack(list(sums.values())))
         return dict(zip(sums, together.tolist(), strict=True))
 
-    def agree(self, elapsed: float, stop: bool) -> tuple[float, bool]:
-        """The longest time, and whether anyone wants to stop: decisions that hang on a clock must be the same."""
+    def agree(self, elapsed: float, stop: int) -> tuple[float, int]:
+        """The longest time, and whether anyone was asked to stop: what clocks and signals decide must be the same."""
         return elapsed, stop
 
     def prepare(self, model: nn.Module) -> None:
@@ -94,13 +95,15 @@ class FabricRanks(Ranks):
         self.folder: Path | None = None  # agreed on
 
     def total(self, tensor: Tensor) -> Tensor:
-        return self.fabric.all_reduce(tensor.detach().clone(), reduce_op="sum")
+        total = tensor.detach().clone()
+        torch.distributed.all_reduce(total)  # Fabric's own waits for a barrier first
+        return total
 
-    def agree(self, elapsed: float, stop: bool) -> tuple[float, bool]:
+    def agree(self, elapsed: float, stop: int) -> tuple[float, int]:
         most = torch.tensor([elapsed, float(stop)], dtype=torch.float64)  # on the CPU: no GPU waits for it
         torch.distributed.all_reduce(most, torch.distributed.ReduceOp.MAX)
         longest, wanted = most.tolist()
-        return longest, wanted > 0
+        return longest, int(wanted)
 
     def prepare(self, model: nn.Module) -> None:
         pool_batch_norms(model)
@@ -132,13 +135,10 @@ class FabricRanks(Ranks):
         return self.folder
 
     def wait(self) -> None:
-        self.agree(0.0, False)
+        self.agree(0.0, 0)
 
     def close(self, failed: bool) -> None:
-        for process in getattr(self.fabric.strategy.launcher, "procs", []):
-            if failed:
-                process.kill()  # it may hang in a wait for this one
-            process.wait()
+        end_children(self.fabric, failed)
 
 
 class _Joined(nn.Module):
@@ -153,9 +153,20 @@ class _Joined(nn.Module):
         return losses.total, losses.terms
 
 
+def end_children(fabric: Fabric, failed: bool) -> None:
+    """Wait for the processes that Fabric has started; where this one has failed, they may be waiting for it."""
+    processes = getattr(fabric.strategy.launcher, "procs", [])
+    children = list(processes)
+    processes.clear()  # Fabric watches these, and would kill this process on seeing one of them killed
+    for child in children if failed else ():
+        child.kill()
+    for child in children:
+        child.wait()
+
+
 def launched() -> tuple[int, int] | None:
     """(processes on this machine, machines) where torchrun has already started the ranks."""
-    if not torch.distributed.is_torchelastic_launched():
+    if not torch.distributed.is_available() or not torch.distributed.is_torchelastic_launched():
         return None
     local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
     return local, world // local
@@ -178,5 +189,6 @@ def start_ranks(devices: int, nodes: int, device: torch.device) -> FabricRanks:
     try:
         fabric.launch()
     except (RuntimeError, ValueError) as error:
+        end_children(fabric, failed=True)
         raise EpureError(f"the training processes could not be connected: {error}") from error
     return FabricRanks(fabric)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,8 +25,3 @@ class Run:
     autocast: bool = False
     reporter: Reporter = field(default_factory=Silent)
     ranks: Ranks = field(default_factory=Ranks)
-
-
-def autocast(run: Run) -> AbstractContextManager:
-    """Where the run asks for it, bfloat16 inside."""
-    return torch.autocast(run.device.type, dtype=torch.bfloat16) if run.autocast else nullcontext()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from epurecli.data.dataset import Dataset
 from epurecli.data.loader import epoch_rows
-from epurecli.errors import NumericalError
+from epurecli.errors import Diverged
 from epurecli.models.base import Stage
 from epurecli.train.encoded import Encoded
 from epurecli.train.run import Run
@@ -34,7 +34,7 @@ def validate(run: Run, stage: Stage, designs: Dataset | Encoded, clock: Clock) -
             sums[name] = sums.get(name, 0.0) + value * weight
     terms = {k: v / len(designs.test) for k, v in run.ranks.totals(sums).items()}
     if not math.isfinite(terms["total"]):
-        raise NumericalError(
+        raise Diverged(
             f"{stage.name}, epoch {clock.epoch}: the validation loss is {terms['total']}",
             hint=f"the last good weights are kept in {run.folder}; try a smaller training.lr",
         )

@@ -47,12 +47,13 @@ def record(code: int, argv: tuple[object, ...], said: str, *folders: Path) -> No
     if "EPURE_FAULTS" not in os.environ:
         return
     words = re.sub(r"[\s│╭╮╰╯─]+", " ", said).strip()
-    words = re.sub(r"^(Usage: .*? )?(?=Error |error: )", "", words).removeprefix("Error ")
-    cells = [" ".join(map(str, argv)), words]
-    for folder in folders:
-        cells = [cell.replace(str(folder) + os.sep, "") for cell in cells]
+    words = words[words.find("error: ") :] if "error: " in words else re.sub("^.*? Error ", "", words)
+    cells = [" ".join(map(str, argv)), words[:300]]
+    for shown in (*(str(folder) + os.sep for folder in folders), r"/\S+/pytest-\S+?/"):
+        cells = [re.sub(shown, "", cell) for cell in cells]
+    cells = [re.sub(r"\d{8}-\d{6}-\d", "RUN", cell).replace("|", "\\|").replace("<", "&lt;") for cell in cells]
     with Path(os.environ["EPURE_FAULTS"]).open("a", encoding="utf-8") as file:
-        file.write(f"| {code} | `{cells[0]}` | {cells[1][:300]} |\n".replace("<", "&lt;"))
+        file.write(f"| {code} | `{cells[0]}` | {cells[1]} |\n")
 
 
 TRAIN = ("train", "vae", "--config", "vae_toy_test")
