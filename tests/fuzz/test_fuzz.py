@@ -1,16 +1,12 @@
 """Every loader, fed what nobody would write: an `EpureError` for people, or a result; never anything else.
 
-Hypothesis damages good files here for a few seconds each. For minutes, guided by coverage, and with damage kept as a
-case in `cases/<loader>/`:
-
-    pip install atheris && python tests/fuzz/test_fuzz.py LOADER [-max_total_time=120]
+Hypothesis damages good files here for a second each; `fuzz.py` does it for minutes.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -192,16 +188,3 @@ def test_damaged_files_are_answered(name: str) -> None:
 @pytest.mark.parametrize("path", sorted(CASES.glob("*/*")), ids=lambda path: f"{path.parent.name}-{path.name[:20]}")
 def test_what_was_found_once(path: Path) -> None:
     survives(path.parent.name, path.read_bytes())
-
-
-if __name__ == "__main__":
-    import atheris
-
-    chosen = sys.argv.pop(1)
-    seeds = Path(tempfile.mkdtemp(prefix=f"fuzz-{chosen}-"))
-    for i, seed in enumerate(LOADERS[chosen].good()):
-        (seeds / f"seed-{i}").write_bytes(seed)
-    (CASES / chosen).mkdir(parents=True, exist_ok=True)
-    atheris.instrument_all()
-    atheris.Setup([*sys.argv, f"-artifact_prefix={CASES / chosen}/", str(seeds)], partial(survives, chosen))
-    atheris.Fuzz()
