@@ -14,7 +14,7 @@ from epurecli.errors import UsageError
 if TYPE_CHECKING:
     from epurecli.config import RunConfig
 
-FLOW_SHARE = 0.25  # of --budget, for fitting the flow prior where there is one
+FLOW_SHARE = 0.125  # of --budget, for fitting the flow prior where there is one
 EPURE_CSV = Path("data/epure/performances.csv")
 EPOCHS = re.compile(r"training(\.\w+)?\.epochs=")  # the one key that may change when a run goes on
 
