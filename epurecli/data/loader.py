@@ -48,9 +48,7 @@ def epoch_batches(
     batch_size: int,
     rng: torch.Generator | None,
     device: str | torch.device = "cpu",
-    drop_last: bool = False,
-    skip: int = 0,
 ) -> Iterator[Batch]:
     """The same as batches of the data set."""
-    for rows in epoch_rows(indices, batch_size, rng, drop_last, skip):
+    for rows in epoch_rows(indices, batch_size, rng):
         yield dataset.batch(rows, device)

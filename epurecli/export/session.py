@@ -6,15 +6,13 @@ import ctypes.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import onnx
 import onnxruntime
+from google.protobuf.message import DecodeError
 
 from epurecli.data.workers import usable_cores
 from epurecli.errors import CheckpointError
-
-if TYPE_CHECKING:
-    import onnx
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _FATAL = 4
@@ -47,9 +45,6 @@ def require_self_contained(path: Path) -> None:
 
     Raises: CheckpointError: no ONNX graph, or one that names other files.
     """
-    import onnx
-    from google.protobuf.message import DecodeError
-
     try:
         model = onnx.load(path, load_external_data=False)
     except (DecodeError, OSError) as error:

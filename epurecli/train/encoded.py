@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from epurecli.data.loader import epoch_rows
+from epurecli.data.loader import epoch_batches
 from epurecli.models.base import Stage
 from epurecli.train.run import Run
 from epurecli.train.state import generator
@@ -22,9 +22,8 @@ class Encoded:
     def __init__(self, run: Run, stage: Stage) -> None:
         parts = [self._chosen(run, part) for part in (run.dataset.train, run.dataset.test)]
         run.model.eval()
-        batches = []
-        for rows in epoch_rows(np.concatenate(parts), ENCODING_BATCH, None):  # in full precision: it is done once
-            batches.append(stage.view(run.dataset.batch(rows, run.device)))
+        designs = epoch_batches(run.dataset, np.concatenate(parts), ENCODING_BATCH, None, run.device)
+        batches = [stage.view(batch) for batch in designs]  # in full precision: it is done once
         self.codes = torch.cat([batch.image for batch in batches])
         self.conditions = torch.cat([batch.condition for batch in batches])
         count = len(parts[0])

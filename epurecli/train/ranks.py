@@ -2,8 +2,7 @@
 
 `batch_size` is that of the whole step: each rank computes its rows of every batch, so the loss curve does not depend
 on how many there are. (But each rank draws its own dropout, and a last batch of fewer designs than ranks is left
-out.) Gradients are averaged by torch's
-DistributedDataParallel. Rank 0 alone writes.
+out.) Gradients are averaged by torch's DistributedDataParallel. Rank 0 alone writes.
 """
 
 from __future__ import annotations

@@ -3,14 +3,13 @@
     python tests/bench/bench_scale.py [--counts 10000,100000,1000000] [--steps 100]
     python tests/bench/bench_scale.py --samples 1000000 [--runs OUTPUTS/vae]    # needs a trained vae and its export
 
-A million toy designs take 10 GB of cache, a million samples 10 GB of npz: both go to a temporary folder (`TMPDIR`).
+A million toy designs take 10 GB of cache, a million samples 0.5 GB of npz: both go to a temporary folder (`TMPDIR`).
 Prints one JSON line per measurement; memory is what the process itself has allocated (`RssAnon`), in MB.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import subprocess
@@ -21,21 +20,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from bench_data import report, resident_mb
 
 from epurecli.checkpoint import start_run
 from epurecli.config import load_config
 from epurecli.data.dataset import open_dataset
 from epurecli.models.registry import build, schema_of
 from epurecli.train.loop import Run, Stopped, train
-
-
-def anonymous_mb() -> float:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon"))
-
-
-def report(what: str, **figures: object) -> None:
-    print(json.dumps({"what": what, **figures}), flush=True)
 
 
 def pack(count: int, cache: Path) -> None:
@@ -50,7 +41,7 @@ def pack(count: int, cache: Path) -> None:
 def learn(count: int, cache: Path, steps: int) -> None:
     """A process that finds the cache filled: how long until a batch is there, and what training keeps in memory."""
     config = config_of(count)
-    bare, start = anonymous_mb(), time.perf_counter()
+    bare, start = resident_mb()["anonymous"], time.perf_counter()
     dataset = open_dataset(config.data, cache_dir=cache)
     opened = time.perf_counter() - start
     dataset.batch(np.random.default_rng(0).permutation(dataset.train)[:64])
@@ -70,9 +61,10 @@ def learn(count: int, cache: Path, steps: int) -> None:
             train(run, stop_requested=enough)
         except Stopped:
             rate = steps * config.training.batch_size / (time.perf_counter() - start)
+            held = resident_mb()["anonymous"]
             report(
                 "train", designs=count, open_s=round(opened, 2), first_batch_s=round(first, 2),
-                designs_per_s=round(rate), anonymous_mb=round(anonymous_mb()), grown_mb=round(anonymous_mb() - bare),
+                designs_per_s=round(rate), anonymous_mb=round(held), grown_mb=round(held - bare),
             )  # fmt: skip
 
 

@@ -36,17 +36,17 @@ def fails(epure, work: Path, tmp_path: Path) -> Callable[..., str]:
         assert "unexpected" not in said
         assert len(said.splitlines()) <= 24
         assert [listing(folder) for folder in folders] == before, "something was written"
-        record(code, argv, said, *folders)
-        return re.sub(r"[\s│╭╮╰╯─]+", " ", said)  # typer draws a box around usage errors
+        words = re.sub(r"[\s│╭╮╰╯─]+", " ", said)  # typer draws a box around usage errors
+        record(code, argv, words.strip(), *folders)
+        return words
 
     return run
 
 
-def record(code: int, argv: tuple[object, ...], said: str, *folders: Path) -> None:
+def record(code: int, argv: tuple[object, ...], words: str, *folders: Path) -> None:
     """A row of the table, where one is asked for."""
     if "EPURE_FAULTS" not in os.environ:
         return
-    words = re.sub(r"[\s│╭╮╰╯─]+", " ", said).strip()
     words = words[words.find("error: ") :] if "error: " in words else re.sub("^.*? Error ", "", words)
     cells = [" ".join(map(str, argv)), words[:300]]
     for shown in (*(str(folder) + os.sep for folder in folders), r"/\S+/pytest-\S+?/"):

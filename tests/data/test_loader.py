@@ -10,7 +10,7 @@ import torch
 
 from epurecli.config.schema import DataConfig, ToySpec
 from epurecli.data.dataset import Dataset, open_dataset
-from epurecli.data.loader import epoch_batches
+from epurecli.data.loader import epoch_batches, epoch_rows
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def order_of(dataset: Dataset, **options: object) -> tuple[list[int], list[int]]
     """Designs in the order of an epoch (recognised by their conditions), and batch sizes."""
     known = {tuple(row): i for i, row in enumerate(dataset.scaler.encode(dataset.conditions).tolist())}
     assert len(known) == len(dataset)
-    batches = list(epoch_batches(dataset, dataset.train, 10, **options))
+    batches = [dataset.batch(rows) for rows in epoch_rows(dataset.train, 10, **options)]
     return [known[tuple(row)] for batch in batches for row in batch.condition.tolist()], [
         len(batch) for batch in batches
     ]

@@ -74,23 +74,26 @@ class GMRFMVAE(LatentModel):
         size = self.latent_size
         if self.conjugate:
             return self._whole(*code.split(size, dim=1))
-        mean, variance, coupling = code.tensor_split((size, 2 * size), dim=1)
+        return self._assembled(*code.tensor_split((size, 2 * size), dim=1))
+
+    def _assembled(self, mean: Tensor, variance: Tensor, coupling: Tensor) -> DenseGaussian:
         return DenseGaussian(mean, cholesky(assemble_covariance(variance, coupling, self.sizes)))
 
     def _whole(self, mean: Tensor, precision: Tensor) -> DenseGaussian:
         """The posterior of whole designs, from the evidence of all their components."""
-        mask = show_all(len(mean), len(self.sizes), mean.device)
+        return self._combined(mean, precision, show_all(len(mean), len(self.sizes), mean.device))
+
+    def _combined(self, mean: Tensor, precision: Tensor, mask: Tensor) -> DenseGaussian:
         found = combine_evidence(self.gaussian_prior(), mean, precision, mask, self.sizes, with_scale_tril=True)
         return DenseGaussian(found.mean, found.scale_tril)
 
     def infer(self, observed: Tensor, mask: Tensor) -> Belief:
         shown = observed * mask[..., None, None]
         if self.conjugate:
-            found = combine_evidence(self.gaussian_prior(), *self.encode(shown), mask, self.sizes, with_scale_tril=True)
-            return DenseGaussian(found.mean, found.scale_tril)
+            return self._combined(*self.encode(shown), mask)
         mean, variance, coupling = self.encode(shown)
         if bool(complete_rows(mask).all()):
-            return DenseGaussian(mean, cholesky(assemble_covariance(variance, coupling, self.sizes)))
+            return self._assembled(mean, variance, coupling)
         return CrossModal(self.gaussian_prior(), mean, variance, mask, self.sizes)
 
     def graphs(self) -> Sequence[Graph]:
