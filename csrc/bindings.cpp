@@ -167,7 +167,7 @@ void assemble_backward(const std::vector<int>& sizes, long rows, int threads, do
 template <class T>
 long condition(const std::vector<int>& sizes, long rows, int threads, double shrink, Address mean, Address variance,
                Address coupling, Address covariance, Address observed, Address noise, Address mask, Address order,
-               Address centre, Address sample, Address tril) {
+               const std::vector<long long>& begin, Address centre, Address sample, Address tril) {
   const Layout layout(sizes);
   ConditionCall<T> call{};
   call.shape = layout.shape;
@@ -184,6 +184,8 @@ long condition(const std::vector<int>& sizes, long rows, int threads, double shr
   call.component = layout.component.data();
   call.components = int(sizes.size());
   call.order = at<long long>(order);
+  call.masks = long(begin.size()) - 1;
+  call.begin = begin.data();
   call.centre = at<T>(centre);
   call.sample = at<T>(sample);
   call.tril = at<T>(tril);
@@ -219,6 +221,60 @@ void condition_shared(const std::vector<int>& sizes, long rows, int threads, Add
   advise_huge(call.centre, sizeof(T) * std::size_t(rows) * n);
   advise_huge(call.sample, call.sample ? sizeof(T) * std::size_t(rows) * n : 0);
   kernels<T>().condition_shared(call);
+}
+
+// Numbers that the forward pass keeps for the backward.
+long evidence_kept(int n, long rows, bool twice) {
+  const long np = n + n % 2, lanes = twice ? body().twice.lanes : body().single.lanes;
+  return (rows + lanes - 1) / lanes * lanes * np * np;
+}
+
+template <class T>
+EvidenceCall<T> evidence_call(const Layout& layout, int components, long rows, int threads, Address centre,
+                              Address precision, Address mask, Address noise, Address mean, Address kept) {
+  EvidenceCall<T> call{};
+  call.n = layout.shape.n;
+  call.rows = rows;
+  call.threads = threads;
+  call.centre = at<T>(centre);
+  call.precision = at<T>(precision);
+  call.noise = at<T>(noise);
+  call.mask = at<unsigned char>(mask);
+  call.component = layout.component.data();
+  call.components = components;
+  call.mean = at<T>(mean);
+  call.kept = at<T>(kept);
+  return call;
+}
+
+template <class T>
+long evidence_forward(const std::vector<int>& sizes, long rows, int threads, Address prior_mean, Address prior_tril,
+                      Address centre, Address precision, Address mask, Address noise, Address mean, Address sample,
+                      Address kl, Address tril, Address kept) {
+  const Layout layout(sizes);
+  auto call = evidence_call<T>(layout, int(sizes.size()), rows, threads, centre, precision, mask, noise, mean, kept);
+  call.prior_mean = at<T>(prior_mean);
+  call.prior_tril = at<T>(prior_tril);
+  call.sample = at<T>(sample);
+  call.kl = at<T>(kl);
+  call.tril = at<T>(tril);
+  py::gil_scoped_release free;
+  return kernels<T>().evidence_forward(call);
+}
+
+template <class T>
+void evidence_backward(const std::vector<int>& sizes, long rows, int threads, Address centre, Address precision,
+                       Address mask, Address noise, Address mean, Address kept, Address dmean, Address dsample,
+                       Address dkl, Address dcentre, Address dprecision) {
+  const Layout layout(sizes);
+  auto call = evidence_call<T>(layout, int(sizes.size()), rows, threads, centre, precision, mask, noise, mean, kept);
+  call.dmean = at<T>(dmean);
+  call.dsample = at<T>(dsample);
+  call.dkl = at<T>(dkl);
+  call.dcentre = at<T>(dcentre);
+  call.dprecision = at<T>(dprecision);
+  py::gil_scoped_release free;
+  kernels<T>().evidence_backward(call);
 }
 
 // Puts rows with equal masks (B, C) side by side, in the order of their masks read as binary numbers, first component
@@ -262,6 +318,8 @@ void define(py::module_& m, const std::string& suffix) {
   m.def(name("assemble_backward").c_str(), &assemble_backward<T>);
   m.def(name("condition").c_str(), &condition<T>);
   m.def(name("condition_shared").c_str(), &condition_shared<T>);
+  m.def(name("evidence_forward").c_str(), &evidence_forward<T>);
+  m.def(name("evidence_backward").c_str(), &evidence_backward<T>);
 }
 
 }  // namespace
@@ -272,6 +330,7 @@ PYBIND11_MODULE(_epure_native, m) {
   define<double>(m, "_f64");
   m.def("group_rows", &group_rows);
   m.def("elbo_kept", &elbo_kept);
+  m.def("evidence_kept", &evidence_kept);
   m.def("share_openmp", &share_openmp, "Run on torch's OpenMP pool: the address of its GOMP_parallel, 0 for own threads.");
   m.def("pool", &pool_name);
   m.def("isa", [] { return std::string(body().name); });

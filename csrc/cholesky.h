@@ -145,6 +145,17 @@ EPURE_HD void factor(const Team& team, int np, V* rows, V* columns, AnyCorner<V>
   for (; j < np; j += 2) factor_columns<2>(team, np, j, rows, columns, corner.two, bad, source, sink);
 }
 
+// Sum of logarithms as one logarithm: the running product is kept in [1, 2) x 2^exponent.
+template <class V>
+struct LogProduct {
+  V product, exponent;
+  EPURE_HD LogProduct() : product(splat<V>(1)), exponent(splat<V>(0)) {}
+  EPURE_HD void times(V x) { product = mantissa(V(product * mantissa(x, exponent)), exponent); }
+  EPURE_HD double log(int l) const {
+    return ::log(double(lane(product, l))) + 0.6931471805599453 * double(lane(exponent, l));
+  }
+};
+
 // One block column of the reverse pass: finds the symmetric S with tril(S L) = Lbar, last column first. Then
 // 2 dloss/dSigma = S, because dSigma = dL L^T + L dL^T. Here Lbar = tril(left right^T) + diag(extra / diag(L)).
 //   symmetric: S, rows in pairs, both triangles. columns: the factor by pairs of columns.

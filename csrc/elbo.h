@@ -17,17 +17,6 @@ struct Prior {
   T log_det;              // sum of log diag of the prior's Cholesky factor
 };
 
-// Sum of logarithms as one logarithm: the running product is kept in [1, 2) x 2^exponent.
-template <class V>
-struct LogProduct {
-  V product, exponent;
-  EPURE_HD LogProduct() : product(splat<V>(1)), exponent(splat<V>(0)) {}
-  EPURE_HD void times(V x) { product = mantissa(V(product * mantissa(x, exponent)), exponent); }
-  EPURE_HD double log(int l) const {
-    return ::log(double(lane(product, l))) + 0.6931471805599453 * double(lane(exponent, l));
-  }
-};
-
 // Sink of the factorisation: sample += L noise as the tiles come out, and the diagonal's logarithms.
 template <class V>
 struct Sampler {

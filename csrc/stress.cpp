@@ -100,14 +100,45 @@ void stress(const Kernels<T>& kernels, const std::vector<int>& sizes, long rows,
                            dvariance.data, dcoupling.data};
   demand(kernels.assemble(assemble) == -1, "a bad row");
   kernels.assemble_backward(assemble);
-  if (sizes.size() < 2) return;
   const int components = int(sizes.size());
+  std::vector<unsigned char> shown(std::size_t(rows) * components);
+  for (std::size_t i = 0; i < shown.size(); ++i) shown[i] = i % 3 != 0;
+  Numbers<T> kept(std::size_t(groups) * np * np * kernels.lanes, false), conjugate(rows * square, false);
+  for (bool full : {true, false}) {
+    EvidenceCall<T> call{};
+    call.n = n;
+    call.rows = rows;
+    call.threads = threads;
+    call.prior_mean = prior_mean.data;
+    call.prior_tril = tril.data;
+    call.centre = mean.data;
+    call.precision = variance.data;
+    call.noise = full ? noise.data : nullptr;
+    call.mask = shown.data();
+    call.component = component.data();
+    call.components = components;
+    call.mean = centre.data;
+    call.sample = full ? sample.data : nullptr;
+    call.kl = kl.data;
+    call.tril = full ? conjugate.data : nullptr;
+    call.kept = full ? kept.data : nullptr;
+    demand(kernels.evidence_forward(call) == -1, "a row without a posterior");
+    call.kept = kept.data;
+    call.dmean = full ? dsample.data : nullptr;
+    call.dsample = full ? dsample.data : nullptr;
+    call.dkl = dkl.data;
+    call.dcentre = dmean.data;
+    call.dprecision = dvariance.data;
+    kernels.evidence_backward(call);
+  }
+  if (sizes.size() < 2) return;
   std::vector<unsigned char> mask(std::size_t(rows) * components);
   std::vector<long long> order(rows);
   for (long b = 0; b < rows; ++b) {
     order[b] = rows - 1 - b;
     for (int c = 0; c < components; ++c) mask[b * components + c] = (b / 5 + c) % components == 0;
   }
+  const long long cuts[] = {0, rows / 3, rows, 0, rows};
   for (bool packed : {true, false}) {
     ConditionCall<T> call{};
     call.shape = shape;
@@ -124,6 +155,8 @@ void stress(const Kernels<T>& kernels, const std::vector<int>& sizes, long rows,
     call.component = component.data();
     call.components = components;
     call.order = order.data();
+    call.masks = packed ? 2 : 1;  // cut somewhere, and not at all: groups of one mask and of several
+    call.begin = packed ? cuts : cuts + 3;
     call.centre = centre.data;
     call.sample = packed ? sample.data : nullptr;
     call.tril = packed ? nullptr : conditional.data;

@@ -1,6 +1,9 @@
 // Exact conditioning over the batch, each row on its own subset.
 #pragma once
 
+#include <utility>
+#include <vector>
+
 #include "../assembly.h"
 #include "../condition.h"
 #include "group.h"
@@ -97,13 +100,51 @@ inline void permute_full(const Shape& shape, const Permutation<W>& order, const 
   }
 }
 
+// Asks for the rows of the next group while this one is factorised: they come from memory, and nothing else hides that.
+template <class V, class Sink>
+struct Ahead {
+  Sink sink;
+  const char* row[Traits<V>::width];
+  long bytes, at = 0;
+
+  Ahead(const Sink& sink, const Group<V>& next, const void* from, long bytes) : sink(sink), bytes(bytes) {
+    for (int l = 0; l < Traits<V>::width; ++l) row[l] = static_cast<const char*>(from) + next.row[l] * bytes;
+  }
+  template <int NB>
+  EPURE_HD void corner(int j, const Corner<V, NB>& corner) {
+    sink.template corner<NB>(j, corner);
+  }
+  template <int NB>
+  EPURE_HD void tile(int i, int j, const V (&acc)[2][NB]) {
+    sink.template tile<NB>(i, j, acc);
+#if defined(__GNUC__)
+    for (int line = 0; line < 2 && at < bytes; ++line, at += 64)  // 280 tiles at n = 80, where a matrix has 400 lines
+      for (int l = 0; l < Traits<V>::width; ++l) __builtin_prefetch(row[l] + at, 0, 2);
+#endif
+  }
+};
+
+// First row and end of every group, cut where the mask changes unless that makes many more groups.
+template <int W, class T>
+inline std::vector<std::pair<long, long>> cut(const ConditionCall<T>& call) {
+  std::vector<std::pair<long, long>> pieces;
+  for (long m = 0; m < call.masks; ++m)
+    for (long at = call.begin[m]; at < call.begin[m + 1]; at += W) pieces.push_back({at, call.begin[m + 1]});
+  const long least = (call.rows + W - 1) / W;
+  if (long(pieces.size()) <= least + least / 8) return pieces;
+  pieces.clear();
+  for (long at = 0; at < call.rows; at += W) pieces.push_back({at, call.rows});
+  return pieces;
+}
+
 template <class V>
 long condition(const ConditionCall<ScalarOf<V>>& call) {
   using T = ScalarOf<V>;
   constexpr int W = Traits<V>::width;
   const Shape& shape = call.shape;
   const int n = shape.n, np = shape.np, k = call.coupling ? shape.k : 0;
-  const long groups = (call.rows + W - 1) / W;
+  const auto pieces = cut<W>(call);
+  const long groups = long(pieces.size());
   Counter counter;
   return on_threads(call.threads, groups, matrix_cost(shape), [&](int) {
     const std::size_t numbers = std::size_t(k) + 11 * std::size_t(np) + std::size_t(np) * np;
@@ -117,7 +158,8 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
     AnyCorner<V> corner;
     long first = -1;
     for (long g; (g = take(counter)) < groups;) {
-      const Group<V> group(g * W, call.rows, call.order);
+      const Group<V> group(pieces[g].first, pieces[g].second, call.order);
+      const auto& next = pieces[g + call.threads < groups ? g + call.threads : g];
       order.read(call, group.row);
       group.load(call.mean, n, n, mean);
       group.load(call.observed, n, n, value);
@@ -157,9 +199,18 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
         for (int j = 0; j <= i; ++j) rows[row_at(np, i) + 2 * j] = splat<V>(T(j == i));
       V bad = splat<V>(0);
       Stored<V> source{rows, np};
-      Conditioner<V> sink{known, noise, drive, shift, spread};
+      const void* matrices = call.coupling ? call.coupling : call.covariance;
+      const long bytes = long(sizeof(T)) * (call.coupling ? k : n * n);
+      Ahead<V, Conditioner<V>> sink({known, noise, drive, shift, spread}, Group<V>(next.first, next.second, call.order),
+                                    matrices, bytes);
       factor(Solo{}, np, rows, static_cast<V*>(nullptr), corner, bad, source, sink);
       for (int i = 0; i < n; ++i) {  // back in the entries' own order
+        if (order.uniform) {
+          const int at = order.entry[0][i];
+          centre[at] = i < order.observed[0] ? value[at] : V(mean[at] + shift[i]);
+          drawn[at] = centre[at] + spread[i];
+          continue;
+        }
         for (int l = 0; l < W; ++l) {
           const int at = order.entry[l][i];
           const bool seen = i < order.observed[l];

@@ -48,6 +48,8 @@ struct ConditionCall {
   const int* component;       // (N,) the component of an entry
   int components;
   const long long* order;     // (B,) rows with equal masks side by side
+  long masks;
+  const long long* begin;     // (M + 1,) where a mask's rows begin in it
   T *centre, *sample;       // (B, N)
   T* tril;                  // (B, N, N), zeroed; may be null
 };
@@ -68,6 +70,23 @@ struct SharedCall {
   T *centre, *sample;
 };
 
+// The conjugate posterior: a prior times the evidence of the components that a row's mask shows.
+template <class T>
+struct EvidenceCall {
+  int n;
+  long rows;
+  int threads;
+  const T *prior_mean, *prior_tril;        // (N,), (N, N)
+  const T *centre, *precision, *noise;     // (B, N); noise may be null
+  const unsigned char* mask;               // (B, C)
+  const int* component;                    // (N,)
+  int components;
+  T *mean, *sample, *kl, *tril;            // (B, N) twice, (B,), (B, N, N); sample and tril may be null
+  T* kept;                                 // np * np numbers a lane, for the reverse pass; may be null forward
+  const T *dmean, *dsample, *dkl;          // null: zeros
+  T *dcentre, *dprecision;
+};
+
 // Sizes, in numbers, of what the forward pass keeps.
 inline long padded(long count) { return (count + 15) / 16 * 16; }
 inline long prior_size(int np) { return padded(3L * np * np + np + 1); }
@@ -83,6 +102,8 @@ struct Kernels {
   long (*assemble_backward)(const AssembleCall<T>&);
   long (*condition)(const ConditionCall<T>&);
   long (*condition_shared)(const SharedCall<T>&);
+  long (*evidence_forward)(const EvidenceCall<T>&);
+  long (*evidence_backward)(const EvidenceCall<T>&);
 };
 
 struct Body {

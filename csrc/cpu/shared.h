@@ -62,12 +62,12 @@ EPURE_HD void move_block(const ScalarOf<V>* factor, int n, int known, int i, con
 // Asks for the lines of a later item's rows, a few at a time between blocks of arithmetic: sorted by mask the rows lie
 // anywhere, out of the hardware prefetcher's reach, and all lines at once would wait for each other.
 template <class T>
-struct Ahead {
+struct RowsAhead {
   const SharedCall<T>& call;
   long row, stop;  // in call.order
   int column = 0;
 
-  Ahead(const SharedCall<T>& call, long from, long count)
+  RowsAhead(const SharedCall<T>& call, long from, long count)
       : call(call), row(from), stop(from + count < call.rows ? from + count : call.rows) {}
   void ask(int lines) {
 #if defined(__GNUC__)
@@ -124,7 +124,7 @@ long condition_shared(const SharedCall<ScalarOf<V>>& call) {
       const long from = call.begin[mask] + (item - (past - pieces)) * per, to = call.begin[mask + 1];
       const Group<V> low(from, to, call.order), high(from + W < to ? from + W : from, to, call.order);
       const Group<V>* halves[2] = {&low, &high};
-      Ahead<T> ahead(call, from + call.threads * per, per);
+      RowsAhead<T> ahead(call, from + call.threads * per, per);
       for (int h = 0; h < 2; ++h) {
         halves[h]->load(call.observed, n, n, value + h * n);
         if (call.noise) halves[h]->load(call.noise, n, n, noise + h * n);

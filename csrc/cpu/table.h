@@ -4,6 +4,7 @@
 #include "assemble.h"
 #include "condition.h"
 #include "elbo.h"
+#include "evidence.h"
 #include "shared.h"
 
 namespace epure {
@@ -13,7 +14,8 @@ template <class T>
 constexpr Kernels<T> kernels() {
   using V = Lanes<T, EPURE_BYTES / int(sizeof(T))>;
   return {Traits<V>::width, elbo_forward<V>,      elbo_backward<V>, assemble<V>,
-          assemble_backward<V>, condition<V>, condition_shared<V>};
+          assemble_backward<V>, condition<V>,         condition_shared<V>, evidence_forward<V>,
+          evidence_backward<V>};
 }
 
 extern const Body table;

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from epurecli.gmrf import _native_calls as calls
 from epurecli.gmrf import _native_ops as ops
 from epurecli.gmrf import reference
-from epurecli.gmrf.masks import MaskGroups
+from epurecli.gmrf.masks import MaskGroups, spread_mask
 
 DEVICES = calls.DEVICES
 describe = calls.describe
@@ -63,6 +63,41 @@ class _Elbo(torch.autograd.Function):
             *ctx.saved_tensors, dsample.contiguous(), dkl.contiguous(), *ctx.layout, need[4] or need[5]
         )
         return dmean, dvariance, dcoupling, None, dprior_mean, dprior_tril, None, None
+
+
+class _Evidence(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        prior_mean: Tensor,
+        prior_tril: Tensor,
+        centre: Tensor,
+        precision: Tensor,
+        mask: Tensor,
+        sizes: tuple[int, ...],
+        noise: Tensor | None,
+        with_tril: bool,
+    ) -> Any:
+        inputs = _plain(prior_mean, prior_tril, centre, precision, mask)
+        (noise,) = _plain(noise)
+        kept = centre.new_empty(calls.evidence_kept(centre))
+        mean, sample, kl, tril, row = calls.evidence(*inputs, sizes, noise, with_tril, kept)
+        ctx.save_for_backward(*inputs[2:], noise, mean, kept, tril)
+        ctx.sizes = sizes
+        ctx.set_materialize_grads(False)
+        return mean, sample, kl, tril, row
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, dmean: Tensor | None, dsample: Tensor | None, dkl: Tensor | None, dtril: Tensor | None, _: None
+    ) -> tuple[Tensor | None, ...]:
+        centre, precision, mask, noise, mean, kept, tril = ctx.saved_tensors
+        ups = (None if x is None else x.contiguous() for x in (dmean, dsample, dkl))
+        dcentre, dprecision = calls.evidence_backward(centre, precision, mask, ctx.sizes, noise, mean, kept, *ups)
+        if dtril is not None:
+            dprecision -= spread_mask(mask, ctx.sizes) * reference.turning(tril, dtril)
+        return None, None, dcentre, dprecision, None, None, None, None
 
 
 def assemble(variance: Tensor, coupling: Tensor, sizes: tuple[int, ...], shrink: float) -> tuple[Tensor, int]:
@@ -142,5 +177,29 @@ def _plain(*tensors: Tensor | None) -> list[Tensor | None]:
     return [None if x is None else x.detach().contiguous() for x in tensors]
 
 
+def evidence(
+    prior_mean: Tensor,
+    prior_tril: Tensor,
+    centre: Tensor,
+    precision: Tensor,
+    mask: Tensor,
+    sizes: tuple[int, ...],
+    noise: Tensor | None,
+    with_tril: bool,
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None, int]:
+    """See `reference.evidence`. Differentiable once, in the evidence only (`backend` sends the rest to the twin).
+
+    The twin runs on CUDA, and in exported graphs, which have no custom operations.
+    """
+    inputs = prior_mean, prior_tril, centre, precision, mask
+    if torch.compiler.is_exporting() or not centre.device.type == "cpu":
+        return reference.evidence(*inputs, sizes, noise, with_tril)
+    if torch.compiler.is_compiling():
+        mean, sample, kl, tril, _ = ops.evidence(*inputs, sizes, noise, with_tril)
+        return mean, None if noise is None else sample, kl, tril if with_tril else None, -1
+    if torch.is_grad_enabled() and (centre.requires_grad or precision.requires_grad):
+        return _Evidence.apply(*inputs, sizes, noise, with_tril)
+    return calls.evidence(*_plain(*inputs), sizes, *_plain(noise), with_tril, None)
+
+
 group_rows = calls.group_rows
-evidence = reference.evidence

@@ -28,6 +28,7 @@ def _functions(name: str) -> dict[torch.dtype, object]:
 
 _ELBO, _ELBO_BACKWARD = _functions("elbo_forward"), _functions("elbo_backward")
 _CONDITION, _CONDITION_SHARED = _functions("condition"), _functions("condition_shared")
+_EVIDENCE, _EVIDENCE_BACKWARD = _functions("evidence_forward"), _functions("evidence_backward")
 _ASSEMBLE, _ASSEMBLE_BACKWARD = _functions("assemble"), _functions("assemble_backward")
 
 
@@ -223,6 +224,7 @@ def condition(
         0 if noise is None else noise.data_ptr(),
         mask.data_ptr(),
         groups.order.data_ptr(),
+        groups.begin,
         centre.data_ptr(),
         0 if sample is None else sample.data_ptr(),
         0 if tril is None else tril.data_ptr(),
@@ -258,3 +260,72 @@ def condition_shared(
         0 if sample is None else sample.data_ptr(),
     )
     return mean, sample
+
+
+def evidence_kept(centre: Tensor) -> int:
+    """Numbers in the buffer that the reverse pass of `evidence` reads."""
+    rows, size = centre.shape
+    return ext.evidence_kept(size, rows, centre.dtype == _F64)
+
+
+def evidence(
+    prior_mean: Tensor,
+    prior_tril: Tensor,
+    centre: Tensor,
+    precision: Tensor,
+    mask: Tensor,
+    sizes: tuple[int, ...],
+    noise: Tensor | None,
+    with_tril: bool,
+    kept: Tensor | None,
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None, int]:
+    """-> as `reference.evidence`; fills the buffer for the reverse pass"""
+    rows, size = centre.shape
+    mean, kl = torch.empty_like(centre), centre.new_empty(rows)
+    sample = None if noise is None else torch.empty_like(centre)
+    tril = centre.new_empty(rows, size, size) if with_tril else None
+    row = _EVIDENCE[centre.dtype](
+        sizes,
+        rows,
+        torch.get_num_threads(),
+        prior_mean.data_ptr(),
+        prior_tril.data_ptr(),
+        centre.data_ptr(),
+        precision.data_ptr(),
+        mask.data_ptr(),
+        0 if noise is None else noise.data_ptr(),
+        mean.data_ptr(),
+        0 if sample is None else sample.data_ptr(),
+        kl.data_ptr(),
+        0 if tril is None else tril.data_ptr(),
+        0 if kept is None else kept.data_ptr(),
+    )
+    return mean, sample, kl, tril, row
+
+
+def evidence_backward(
+    centre: Tensor,
+    precision: Tensor,
+    mask: Tensor,
+    sizes: tuple[int, ...],
+    noise: Tensor | None,
+    mean: Tensor,
+    kept: Tensor,
+    dmean: Tensor | None,
+    dsample: Tensor | None,
+    dkl: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """-> gradients of the evidence's means and precisions (B, N)"""
+    dcentre, dprecision = torch.empty_like(centre), torch.empty_like(centre)
+    _EVIDENCE_BACKWARD[centre.dtype](
+        sizes,
+        len(centre),
+        torch.get_num_threads(),
+        centre.data_ptr(),
+        precision.data_ptr(),
+        mask.data_ptr(),
+        *(0 if x is None else x.data_ptr() for x in (noise, mean, kept, dmean, dsample, dkl)),
+        dcentre.data_ptr(),
+        dprecision.data_ptr(),
+    )
+    return dcentre, dprecision

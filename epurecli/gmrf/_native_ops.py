@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from epurecli.gmrf import _native_calls as calls
+from epurecli.gmrf import reference
+from epurecli.gmrf.masks import spread_mask
 
 
 @torch.library.custom_op("epure::assemble_covariance", mutates_args=())
@@ -131,3 +133,96 @@ def _differentiate_elbo(ctx: Any, dsample: Tensor, dkl: Tensor, _p: Any, _f: Any
 
 
 elbo.register_autograd(_differentiate_elbo, setup_context=_keep_elbo)
+
+
+@torch.library.custom_op("epure::combine_evidence", mutates_args=())
+def evidence(
+    prior_mean: Tensor,
+    prior_tril: Tensor,
+    centre: Tensor,
+    precision: Tensor,
+    mask: Tensor,
+    sizes: Sequence[int],
+    noise: Tensor | None,
+    with_tril: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """-> mean, sample (empty without noise), kl, scale_tril (empty unless wanted), an opaque buffer"""
+    inputs = (x.contiguous() for x in (prior_mean, prior_tril, centre, precision, mask))
+    noise = None if noise is None else noise.contiguous()
+    kept = centre.new_zeros(calls.evidence_kept(centre))  # not all of it is written, and an op's results are compared
+    mean, sample, kl, tril, _ = calls.evidence(*inputs, tuple(sizes), noise, with_tril, kept)
+    none = centre.new_empty(0)
+    return mean, none if sample is None else sample, kl, none.clone() if tril is None else tril, kept
+
+
+@evidence.register_fake
+def _(
+    prior_mean: Tensor,
+    prior_tril: Tensor,
+    centre: Tensor,
+    precision: Tensor,
+    mask: Tensor,
+    sizes: Sequence[int],
+    noise: Tensor | None,
+    with_tril: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    rows, size = centre.shape
+    kept = calls.evidence_kept(centre)
+    shapes = (rows, size), (0,) if noise is None else (rows, size), (rows,), (rows, size, size) if with_tril else (0,)
+    return *(centre.new_empty(shape) for shape in shapes), centre.new_empty(kept)
+
+
+@torch.library.custom_op("epure::combine_evidence_backward", mutates_args=())
+def evidence_backward(
+    centre: Tensor,
+    precision: Tensor,
+    mask: Tensor,
+    sizes: Sequence[int],
+    noise: Tensor | None,
+    mean: Tensor,
+    kept: Tensor,
+    dmean: Tensor,
+    dsample: Tensor | None,
+    dkl: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """-> gradients of the evidence's means and precisions"""
+    centre, precision, mask, noise, mean, kept, dmean, dsample, dkl = (
+        None if x is None else x.contiguous() for x in (centre, precision, mask, noise, mean, kept, dmean, dsample, dkl)
+    )
+    return calls.evidence_backward(centre, precision, mask, tuple(sizes), noise, mean, kept, dmean, dsample, dkl)
+
+
+@evidence_backward.register_fake
+def _(
+    centre: Tensor,
+    precision: Tensor,
+    mask: Tensor,
+    sizes: Sequence[int],
+    noise: Tensor | None,
+    mean: Tensor,
+    kept: Tensor,
+    dmean: Tensor,
+    dsample: Tensor | None,
+    dkl: Tensor,
+) -> tuple[Tensor, Tensor]:
+    return centre.new_empty(centre.shape), centre.new_empty(centre.shape)
+
+
+def _keep_evidence(ctx: Any, inputs: tuple, output: tuple) -> None:
+    _, _, centre, precision, mask, ctx.sizes, noise, ctx.with_tril = inputs
+    mean, _, _, tril, kept = output
+    ctx.save_for_backward(centre, precision, mask, noise, mean, kept, tril)
+
+
+def _differentiate_evidence(
+    ctx: Any, dmean: Tensor, dsample: Tensor, dkl: Tensor, dtril: Tensor, _: Any
+) -> tuple[Tensor | None, ...]:
+    centre, precision, mask, noise, mean, kept, tril = ctx.saved_tensors
+    up = None if noise is None else dsample
+    dcentre, dprecision = evidence_backward(centre, precision, mask, ctx.sizes, noise, mean, kept, dmean, up, dkl)
+    if ctx.with_tril:
+        dprecision = dprecision - spread_mask(mask, tuple(ctx.sizes)) * reference.turning(tril, dtril)
+    return None, None, dcentre, dprecision, None, None, None, None
+
+
+evidence.register_autograd(_differentiate_evidence, setup_context=_keep_evidence)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from epurecli.errors import NotPositiveDefinite
+from epurecli.errors import NotPositiveDefinite, NumericalError
 from epurecli.gmrf import backend, checks
 from epurecli.gmrf.covariance import cholesky, coupling_size
 from epurecli.gmrf.gaussian import CoupledGaussian, GaussianPrior, check_prior
@@ -178,17 +178,15 @@ def combine_evidence(
     check_prior(prior, evidence_mean)
     if noise is not None:
         checks.check_float("noise", noise, tuple(evidence_mean.shape), like=evidence_mean)
-    seen = spread_mask(mask, sizes)
-    centre = torch.where(seen, evidence_mean, 0)
-    precision = torch.where(seen, evidence_precision, 0)
-    if not torch.compiler.is_compiling() and not bool((precision >= 0).all()):
-        checks.check_values(evidence_precision=precision)
-        row = int((precision < 0).nonzero()[0, 0])
-        raise ValueError(f"evidence_precision: expected numbers >= 0, got a negative one in row {row}")
-    body = backend.body(evidence_mean)
-    mean, sample, kl, tril = body.evidence(prior.mean, prior.scale_tril, centre, precision, noise)
-    if not torch.compiler.is_compiling() and not torch.isfinite(kl.sum() + mean.sum()):
-        checks.check_values(
-            evidence_mean=centre, evidence_precision=precision, prior_mean=prior.mean, prior_scale_tril=prior.scale_tril
-        )
-    return Posterior(mean, sample, kl, tril if with_scale_tril else None)
+    body = backend.body(evidence_mean, constants=(prior.mean, prior.scale_tril, noise))
+    shared = prior.mean, prior.scale_tril
+    *found, bad = body.evidence(*shared, evidence_mean, evidence_precision, mask, sizes, noise, with_scale_tril)
+    if bad >= 0:
+        seen = spread_mask(mask, sizes)
+        centre, precision = (torch.where(seen, x, 0) for x in (evidence_mean, evidence_precision))
+        named = {"evidence_mean": centre, "evidence_precision": precision, "noise": noise}
+        checks.check_values(**named, prior_mean=prior.mean, prior_scale_tril=prior.scale_tril)
+        if bool((precision[bad] < 0).any()):
+            raise ValueError(f"evidence_precision: expected numbers >= 0, got a negative one in row {bad}")
+        raise NumericalError(f"the posterior of row {bad} is not finite: prior and evidence are too far apart for it")
+    return Posterior(*found)

@@ -177,23 +177,38 @@ def condition_shared(
 
 
 def evidence(
-    prior_mean: Tensor, prior_tril: Tensor, centre: Tensor, precision: Tensor, noise: Tensor | None
-) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    """Multiply the prior with diagonal Gaussian evidence (precision 0 = none).
+    prior_mean: Tensor,
+    prior_tril: Tensor,
+    centre: Tensor,
+    precision: Tensor,
+    mask: Tensor,
+    sizes: tuple[int, ...],
+    noise: Tensor | None,
+    with_tril: bool,
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None, int]:
+    """Multiply the prior with the diagonal Gaussian evidence of the components that each row's mask shows.
 
     Returns:
-        mean (B, N), sample (B, N) or None, kl to the prior (B,), scale_tril (B, N, N)
+        mean (B, N), sample (B, N) or None, kl to the prior (B,), scale_tril (B, N, N) or None, the first row that is
+        not finite or whose precision is negative, or -1
     """
-    shared = prior_mean.requires_grad or prior_tril.requires_grad
-    fitted = centre.requires_grad or precision.requires_grad
-    run = Evidence.apply if torch.is_grad_enabled() and fitted and not shared else multiply
-    return run(prior_mean, prior_tril, centre, precision, noise)
+    seen = spread_mask(mask, sizes)
+    centre, precision = torch.where(seen, centre, 0), torch.where(seen, precision, 0)
+    row = first_row(~((precision >= 0) & torch.isfinite(precision)).all(1))
+    if row >= 0:  # no factor to be had
+        return centre, noise, centre[:, 0], None, row
+    fixed = prior_mean, prior_tril, *(() if noise is None else (noise,))
+    fitted = torch.is_grad_enabled() and (centre.requires_grad or precision.requires_grad)
+    run = Evidence.apply if fitted and not any(x.requires_grad for x in fixed) else multiply
+    mean, sample, divergence, tril = run(prior_mean, prior_tril, centre, precision, noise)
+    fine = torch.isfinite(divergence) & torch.isfinite(mean if noise is None else sample).all(1)
+    return mean, sample, divergence, tril if with_tril else None, first_row(~fine)
 
 
 def multiply(
     prior_mean: Tensor, prior_tril: Tensor, centre: Tensor, precision: Tensor, noise: Tensor | None
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    """`evidence`, whitened: z = m_p + L_p u.
+    """The prior times evidence on every entry (precision 0 = none), whitened: z = m_p + L_p u.
 
     There the precision I + L_p^T E L_p has no eigenvalue below 1: its Cholesky factor always exists. Taken in reversed
     order, that factor's inverse transpose is lower triangular, and so is the posterior's scale_tril.
@@ -242,11 +257,16 @@ class Evidence(torch.autograd.Function):
         if noise is not None:
             d_mean = d_mean + d_sample
             d_tril = d_tril + d_sample.unsqueeze(2) * noise.unsqueeze(1)
-        moved = tril.mT @ d_tril
-        moved = moved.tril(-1) + 0.5 * torch.diag_embed(moved.diagonal(dim1=1, dim2=2))
         pull = (tril @ (tril.mT @ d_mean.unsqueeze(2))).squeeze(2)
         squares = (tril @ tril.mT).square()
         d_precision = (
-            pull * apart - ((tril @ moved) * tril).sum(2) + 0.5 * d_kl * (squares @ precision.unsqueeze(2)).squeeze(2)
+            pull * apart - turning(tril, d_tril) + 0.5 * d_kl * (squares @ precision.unsqueeze(2)).squeeze(2)
         )
         return None, None, precision * pull, d_precision, None
+
+
+def turning(tril: Tensor, d_tril: Tensor) -> Tensor:
+    """What precisions lose to the gradient of scale_tril: the diagonal of T phi(T^T d_tril) T^T. -> (B, N)"""
+    moved = tril.mT @ d_tril
+    moved = moved.tril(-1) + 0.5 * torch.diag_embed(moved.diagonal(dim1=1, dim2=2))
+    return ((tril @ moved) * tril).sum(2)

@@ -49,9 +49,22 @@ def conditioned(body: ModuleType, problem, dtype: torch.dtype) -> list[Tensor]:
     return [*packed, *full]
 
 
+def multiplied(body: ModuleType, problem, dtype: torch.dtype) -> list[Tensor]:
+    """Mean, sample, kl and scale_tril of the prior times evidence on any components, none and all among them, and the
+    evidence's gradients of a random scalar of all four."""
+    _, variance, _, noise, prior_mean, prior_tril = (x.detach() for x in problem.leaves(dtype))
+    rng, shape = torch.Generator().manual_seed(7), (len(variance), len(problem.sizes))
+    centre, precision = problem.observed.to(dtype).requires_grad_(), (3 * variance).requires_grad_()
+    mask = torch.rand(shape, generator=rng) < torch.rand(shape[0], 1, generator=rng) * 2 - 0.5
+    *found, bad = body.evidence(prior_mean, prior_tril, centre, precision, mask, problem.sizes, noise, True)
+    assert bad == -1
+    up = [torch.randn(x.shape, generator=rng, dtype=torch.float64).to(dtype) for x in found]
+    return [*found, *torch.autograd.grad(found, [centre, precision], up)]
+
+
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("sizes", LAYOUTS, ids=str)
-@pytest.mark.parametrize("work", [elbo, assembled])
+@pytest.mark.parametrize("work", [elbo, assembled, multiplied])
 def test_equal_in_double(work: Callable, sizes: tuple[int, ...], rows: int, make: Callable, native: ModuleType) -> None:
     problem = make(sizes, rows)
     for mine, truth in zip(work(native, problem, torch.float64), work(reference, problem, torch.float64), strict=True):
@@ -89,7 +102,7 @@ def _error(found: Tensor, truth: Tensor) -> float:
 
 
 @pytest.mark.parametrize("sizes", [(3, 2, 4), (7, 5, 6, 3), (16,) * 5, (40, 60, 100)], ids=str)
-@pytest.mark.parametrize("work", [elbo, assembled])
+@pytest.mark.parametrize("work", [elbo, assembled, multiplied])
 def test_single_precision_is_as_close_to_the_truth_as_torch(
     work: Callable, sizes: tuple[int, ...], make: Callable, native: ModuleType
 ) -> None:
@@ -103,6 +116,33 @@ def test_single_precision_is_as_close_to_the_truth_as_torch(
     mine, eager = (torch.tensor(total[name]).mean(0) for name in ("native", "torch"))
     # an eighth of a unit in the last place: what remains of chance after five problems
     assert (mine <= eager + 1.5e-8).all(), f"native {mine.tolist()}, torch {eager.tolist()}"
+
+
+@pytest.mark.parametrize("outputs", [(0,), (1,), (2,), (3,), (0, 2)], ids=str)
+@pytest.mark.parametrize("draws", [True, False])
+def test_evidence_of_some_outputs(outputs: tuple[int, ...], draws: bool, make: Callable, native: ModuleType) -> None:
+    """Outputs that no loss uses have no gradient at all; without noise there is no sample."""
+    if not draws and 1 in outputs:
+        return
+    problem = make((3, 2, 4), 11)
+    mask = torch.rand(11, 3, generator=problem.rng) < 0.5
+    gradients = []
+    for body in (native, reference):
+        inputs = [x.clone().requires_grad_() for x in (problem.observed, problem.variance)]
+        shared = problem.prior.mean, problem.prior.scale_tril
+        found = body.evidence(*shared, *inputs, mask, problem.sizes, problem.noise if draws else None, True)
+        assert draws or found[1] is None
+        gradients.append(torch.autograd.grad(sum(found[k].square().sum() for k in outputs), inputs))
+    for mine, truth in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, truth, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e3, 1e6])
+def test_evidence_of_extreme_scales(scale: float, make: Callable, native: ModuleType) -> None:
+    problem = make((3, 2, 4), 7, scale=scale)
+    mine, truth = (multiplied(body, problem, torch.float64) for body in (native, reference))
+    for a, b in zip(mine, truth, strict=True):  # the evidence's condition number is the scale; both bodies feel it
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12 + 1e-14 * max(scale, 1) * float(b.detach().abs().max()))
 
 
 def test_non_contiguous_inputs(make: Callable, native: ModuleType) -> None:

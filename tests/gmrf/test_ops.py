@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from epurecli.errors import NativeUnavailable, UsageError
-from epurecli.gmrf import GaussianPrior, assemble_covariance, backend, gaussian_elbo, reference
+from epurecli.gmrf import GaussianPrior, assemble_covariance, backend, combine_evidence, gaussian_elbo, reference
 
 SIZES = (3, 2, 4)
 
@@ -22,6 +22,11 @@ def test_opcheck(dtype: torch.dtype, make: Callable, native: ModuleType) -> None
     _, variance, coupling, *_ = leaves
     torch.library.opcheck(ops.assemble, (variance, coupling, list(SIZES), 0.9))
     torch.library.opcheck(ops.elbo, (*leaves, list(SIZES), 0.9))
+    _, precision, _, noise, prior_mean, tril = (x.detach() for x in leaves)
+    evidence = torch.randn_like(noise).requires_grad_(), precision.requires_grad_()
+    mask = torch.tensor([[True, False, True]]).repeat(5, 1)
+    for rest in ((noise, False), (noise, True), (None, True)):
+        torch.library.opcheck(ops.evidence, (prior_mean, tril, *evidence, mask, list(SIZES), *rest))
 
 
 def test_compile_keeps_the_ops(make: Callable, native: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,9 +41,14 @@ def test_compile_keeps_the_ops(make: Callable, native: ModuleType, monkeypatch: 
     def step(*leaves: torch.Tensor) -> torch.Tensor:
         mean, variance, coupling, noise, prior_mean, tril = leaves
         covariance = assemble_covariance(variance, coupling, SIZES)
-        sample, kl = gaussian_elbo(mean, variance, coupling, noise, GaussianPrior(prior_mean, tril), SIZES)
-        return kl.sum() + sample.square().sum() + covariance.square().sum()
+        prior = GaussianPrior(prior_mean, tril)
+        sample, kl = gaussian_elbo(mean, variance, coupling, noise, prior, SIZES)
+        fixed = GaussianPrior(prior_mean.detach(), tril.detach())
+        found = combine_evidence(fixed, mean, variance, mask, SIZES, noise, with_scale_tril=True)
+        spread = found.sample.square().sum() + found.scale_tril.square().sum() + found.kl.sum()
+        return kl.sum() + sample.square().sum() + covariance.square().sum() + spread
 
+    mask = torch.tensor([[True, False, True], [True, True, True], [False] * 3, [False, True, False], [True] * 3])
     leaves = make(SIZES, 5).leaves(torch.float64)
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
     truth = torch.autograd.grad(step(*leaves), wanted)
@@ -47,6 +57,7 @@ def test_compile_keeps_the_ops(make: Callable, native: ModuleType, monkeypatch: 
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
     assert any("gaussian_elbo" in name for name in seen), seen
     assert any("assemble_covariance" in name for name in seen), seen
+    assert any("combine_evidence" in name for name in seen), seen
 
 
 def test_reference_on_request(monkeypatch: pytest.MonkeyPatch, native: ModuleType) -> None:
