@@ -39,7 +39,7 @@ def run_training(
 
     from epurecli import checkpoint
     from epurecli.cli.progress import TrainingProgress, bar
-    from epurecli.train.loop import Run, Stopped
+    from epurecli.train.loop import Run, Stopped, in_bfloat16
     from epurecli.train.loop import train as fit
     from epurecli.train.metrics import plot_curves
     from epurecli.train.ranks import Ranks
@@ -54,7 +54,7 @@ def run_training(
     folder = ranks.agree_on(folder)
     torch.use_deterministic_algorithms(resolved.training.deterministic)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS wants to see for that
-    autocast = device.type == "cuda" if resolved.training.precision == "auto" else resolved.training.precision == "bf16"
+    autocast = in_bfloat16(resolved.training.precision, device)
     events = writer(str(folder / "tensorboard")) if writer else None
     began = time.monotonic()
     with bar() as progress, stopping() as stop_requested:

@@ -159,7 +159,7 @@ class RunSettings(Section):
     """What holds for all stages of a run. A room's training section adds its stages."""
 
     seed: Seed = 0
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 autocast on CUDA, float32 on the CPU
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the processor has it
     deterministic: bool = False  # refuse operations whose result could change from run to run
 
 

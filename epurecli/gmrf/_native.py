@@ -192,7 +192,7 @@ def evidence(
     The twin runs on CUDA, and in exported graphs, which have no custom operations.
     """
     inputs = prior_mean, prior_tril, centre, precision, mask
-    if torch.compiler.is_exporting() or not centre.device.type == "cpu":
+    if torch.compiler.is_exporting() or centre.device.type != "cpu":
         return reference.evidence(*inputs, sizes, noise, with_tril)
     if torch.compiler.is_compiling():
         mean, sample, kl, tril, _ = ops.evidence(*inputs, sizes, noise, with_tril)

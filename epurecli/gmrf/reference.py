@@ -259,9 +259,7 @@ class Evidence(torch.autograd.Function):
             d_tril = d_tril + d_sample.unsqueeze(2) * noise.unsqueeze(1)
         pull = (tril @ (tril.mT @ d_mean.unsqueeze(2))).squeeze(2)
         squares = (tril @ tril.mT).square()
-        d_precision = (
-            pull * apart - turning(tril, d_tril) + 0.5 * d_kl * (squares @ precision.unsqueeze(2)).squeeze(2)
-        )
+        d_precision = pull * apart - turning(tril, d_tril) + 0.5 * d_kl * (squares @ precision.unsqueeze(2)).squeeze(2)
         return None, None, precision * pull, d_precision, None
 
 

@@ -285,13 +285,14 @@ class LatentModel(GenerativeModel):
         The batch holds codes: the encoder is frozen, and has said all it has to say.
         """
         present = self.conditioning.draw_presence(len(batch), shard)
-        with torch.no_grad():
-            belief = self.belief(batch.image)
-            z = belief.sample(shard.randn(len(batch), self.latent_size))
-            white = self.prior().whiten(z)
-        if self.latent_prior.training:
-            self.latent_prior.linear.follow(white, batch.condition, shard)
-        nll = -self.latent_prior.log_prob(white, batch.condition, present).mean()
+        with torch.autocast(present.device.type, enabled=False):
+            with torch.no_grad():
+                belief = self.belief(batch.image)
+                z = belief.sample(shard.randn(len(batch), self.latent_size))
+                white = self.prior().whiten(z)
+            if self.latent_prior.training:
+                self.latent_prior.linear.follow(white, batch.condition, shard)
+            nll = -self.latent_prior.log_prob(white, batch.condition, present).mean()
         return Losses(nll, {"nll": nll})
 
     def negative_elbo(self, z: Tensor, kl: Tensor, batch: Batch, present: Tensor, beta: float) -> Losses:
@@ -299,7 +300,7 @@ class LatentModel(GenerativeModel):
 
         The target is always the whole design, whatever the encoder was shown.
         """
-        maps = self.maps(z, self.conditioning(batch.condition, present))
+        maps = self.maps(z, self.conditioning(batch.condition, present)).to(z.dtype)
         nats = (self.likelihood.log_prob(maps, batch.image) * self.recon_weights).mean(0)  # (C,)
         reconstruction, divergence = -nats.sum(), kl.mean()
         return Losses(reconstruction + beta * divergence, {"recon": reconstruction, "kl": divergence})

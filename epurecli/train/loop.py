@@ -331,5 +331,17 @@ def arm(model: nn.Module, objective: Objective) -> None:
 
 
 def autocast(run: Run) -> AbstractContextManager:
-    """Where the run asks for it, bfloat16 inside."""
+    """Where the run asks for it, convolutions and products of the networks in bfloat16.
+
+    Codes and maps come back in float32, and so are all distributions; the Gaussian algebra and the flow leave it.
+    """
     return torch.autocast(run.device.type, dtype=torch.bfloat16) if run.autocast else nullcontext()
+
+
+def in_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether `training.precision` means bfloat16 there; `auto` takes it where the processor multiplies it itself."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

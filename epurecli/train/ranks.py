@@ -81,6 +81,9 @@ class Ranks:
     def wait(self) -> None:
         """Until all have come here."""
 
+    def part(self) -> None:
+        """Let go of each other: at exit, threads that still talk to a process that has gone may abort this one."""
+
     def close(self, failed: bool) -> None:
         """See to it that the processes which this one has started end."""
 
@@ -135,6 +138,10 @@ class FabricRanks(Ranks):
 
     def wait(self) -> None:
         self.agree(0.0, 0)
+
+    def part(self) -> None:
+        self.wait()
+        torch.distributed.destroy_process_group()
 
     def close(self, failed: bool) -> None:
         end_children(self.fabric, failed)

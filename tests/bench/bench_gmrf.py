@@ -7,6 +7,7 @@ compiled.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import time
@@ -25,6 +26,7 @@ from epurecli.gmrf import (  # noqa: E402
     GaussianPrior,
     assemble_covariance,
     backend,
+    combine_evidence,
     condition_gaussian,
     coupling_size,
     gaussian_elbo,
@@ -122,6 +124,27 @@ def condition_times(seconds: float) -> None:
     show("condition, each, B=4096", each)
 
 
+def evidence_times(size: int, rows: int, seconds: float, backward: bool) -> dict[str, float]:
+    """The conjugate posterior under a prior that needs no gradient; the rival is the twin, its reverse pass by hand."""
+    tensors, prior, sizes = inputs(size, rows)
+    centre, precision, noise = tensors[0], tensors[1], tensors[3]
+    mask = torch.rand(rows, len(sizes), generator=torch.Generator().manual_seed(2)) < 0.6
+    wanted = [centre.requires_grad_(backward), precision.requires_grad_(backward)]
+    up = torch.ones(rows, size), torch.ones(rows)
+
+    def run() -> None:
+        found = combine_evidence(prior, centre, precision, mask, sizes, noise)
+        if backward:
+            torch.autograd.grad((found.sample, found.kl), wanted, up)
+
+    times = {}
+    for name, choice in (("best", "reference"), ("native", "native")):
+        os.environ[backend.VARIABLE] = choice
+        times[name] = median(run, seconds)
+    del os.environ[backend.VARIABLE]
+    return times
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -147,6 +170,9 @@ def main() -> None:
     }
     show("assemble, n=80, B=4096, forward", found)
     condition_times(args.seconds)
+    for size, rows in ((60, 64), (80, 32), (80, 256)):
+        show(f"evidence, n={size}, B={rows}, f+b", evidence_times(size, rows, args.seconds, True))
+        show(f"evidence, n={size}, B={rows}, forward", evidence_times(size, rows, args.seconds, False))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ from epurecli.evaluate.inpainting import iou, nearest_completions
 from epurecli.models.registry import build, schema_of
 from epurecli.sample.sampler import Numbered, Request, draw, grouped
 from epurecli.sample.writer import Drawn
-from epurecli.train.loop import Run, train
+from epurecli.train.loop import Run, in_bfloat16, train
 from epurecli.types import Mode
 
 PUBLIC = Path(__file__).parents[3] / "shared/data/toy_tyre_public"
@@ -153,7 +153,7 @@ def quality(config_name: str, overrides: list[str], seed: int, judge: Judge, dat
         model = build(config)
         run = start_run(config, judge.dataset, Path(folder))
         start = time.perf_counter()
-        train(Run(model, judge.dataset, run, seed, CPU))
+        train(Run(model, judge.dataset, run, seed, CPU, in_bfloat16(config.training.precision, CPU)))
         took = time.perf_counter() - start
         rows = read_metrics(run)
         best = sorted((row for row in rows if "val_iou" in row), key=itemgetter("val_iou"))

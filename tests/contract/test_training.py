@@ -95,6 +95,34 @@ def test_deterministic_algorithms_are_enough(name: str, house) -> None:
         torch.use_deterministic_algorithms(False)
 
 
+def test_bfloat16_rounds_the_networks_and_nothing_else(name: str, house) -> None:
+    """Losses come in float32 and hardly differ, gradients point the same way, and the flow does not notice."""
+    model = house.model_of(house.config_of(name, "model.latent_prior=flow"))
+    batch = house.tyres(32)
+    for stage in model.stages():
+        for _ in house.steps(model, batch, stage, 8):
+            pass
+        seen = stage.view(batch)
+        for objective in stage.objectives:
+            arm(model, objective)
+            totals, gradients = [], []
+            for rounded in (False, True):
+                start = {k: t.clone() for k, t in model.state_dict().items()}
+                with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+                    loss = objective.loss(seen, Clock(0, 1, 0), Shard(torch.Generator().manual_seed(0)))
+                assert {loss.total.dtype, *(term.dtype for term in loss.terms.values())} == {torch.float32}
+                totals.append(loss.total.item())
+                wanted = [p for p in objective.parameters() if p.requires_grad]
+                found = torch.autograd.grad(loss.total, wanted, allow_unused=True)
+                gradients.append(torch.cat([g.flatten() for g in found if g is not None]))
+                model.load_state_dict(start)  # what learns by following has moved
+            if stage.encode is not None:
+                assert totals[0] == totals[1]
+                continue
+            assert totals[1] == pytest.approx(totals[0], rel=0.01)
+            assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+
+
 def test_validation_changes_nothing_and_is_repeatable(name: str, house) -> None:
     model = house.model_of(house.config_of(name)).eval()
     batch = house.batch_for(model)

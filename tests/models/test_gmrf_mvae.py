@@ -12,7 +12,7 @@ from torch.distributions import MultivariateNormal
 
 from epurecli.config import load_config
 from epurecli.gmrf.dependence import canonical_correlations
-from epurecli.models.gmrf_mvae.config import Posterior
+from epurecli.models.gmrf_mvae.config import Evidence, Posterior
 from epurecli.models.gmrf_mvae.model import GMRFMVAE, SHARPEST
 from epurecli.models.gmrf_mvae.networks import positive
 from epurecli.models.gmrf_mvae.prior import RATE, LatentPrior
@@ -20,8 +20,10 @@ from epurecli.models.registry import build, schema_of
 from epurecli.nn.shard import Shard
 from epurecli.types import Batch
 
+KINDS = [(Posterior.CONJUGATE, Evidence.ALL), (Posterior.CONJUGATE, Evidence.OWN), (Posterior.ASSEMBLED, Evidence.OWN)]
 
-def make(posterior: Posterior, components: int = 2, latent: int = 1) -> GMRFMVAE:
+
+def make(posterior: Posterior, components: int = 2, latent: int = 1, evidence: Evidence = Evidence.OWN) -> GMRFMVAE:
     """A tiny model in float64."""
     names = [f"part_{i}" for i in range(components)]
     config = load_config(
@@ -29,6 +31,7 @@ def make(posterior: Posterior, components: int = 2, latent: int = 1) -> GMRFMVAE
         schema_of,
         [
             f"model.posterior={posterior.value}",
+            f"model.evidence={evidence.value}",
             f"model.latent_dim={latent}",
             "model.image_size=[16,8]",
             "model.patch_size=1",
@@ -77,10 +80,34 @@ def test_two_components_by_hand() -> None:
     torch.testing.assert_close(model.kl(belief), torch.tensor([kl]).double())
 
 
-@pytest.mark.parametrize("posterior", list(Posterior))
-def test_elbo_is_its_monte_carlo_estimate(posterior: Posterior) -> None:
+def test_evidence_on_all_latents_multiplies_what_the_observed_components_say() -> None:
+    """Precision P + sum of the observed components' E_c, mean (P m + sum of E_c y_c) under it; hidden ones say nothing,
+    whatever they hold."""
+    model = make(Posterior.CONJUGATE, components=3, latent=2, evidence=Evidence.ALL)
+    rng = torch.Generator().manual_seed(3)
+    factor = torch.randn(6, 6, generator=rng).double()
+    set_prior(model, torch.randn(6, generator=rng).double(), factor @ factor.mT + 0.5 * torch.eye(6).double())
+    mean, spread = torch.randn(3, 6, generator=rng).double(), 0.1 + torch.rand(3, 6, generator=rng).double()
+    say(model, mean, spread)
+    said = model.encode(batch(model).image)[1].view(3, 6)
+    torch.testing.assert_close(said, spread, rtol=1e-2, atol=0)  # the limit on precisions is far away
+    masks = torch.tensor([[True, False, False], [True, False, True], [True, True, True], [False, True, False]])
+    image = batch(model, 4).image
+    image[~masks] = torch.nan
+    belief, prior = model.infer(image, masks), model.gaussian_prior()
+    for row, mask in enumerate(masks):
+        weight = mask.double().unsqueeze(1) * said
+        precision = torch.linalg.inv(prior.covariance) + torch.diag(weight.sum(0))
+        right = torch.linalg.solve(prior.covariance, prior.mean) + (weight * mean).sum(0)
+        torch.testing.assert_close(belief.mean[row], torch.linalg.solve(precision, right))
+        spread = belief.scale_tril[row] @ belief.scale_tril[row].mT
+        torch.testing.assert_close(spread, torch.linalg.inv(precision))
+
+
+@pytest.mark.parametrize(("posterior", "evidence"), KINDS)
+def test_elbo_is_its_monte_carlo_estimate(posterior: Posterior, evidence: Evidence) -> None:
     """-E_q[log p(x | z) + log p(z) - log q(z)], the densities from torch.distributions."""
-    model = make(posterior, components=3, latent=2)
+    model = make(posterior, components=3, latent=2, evidence=evidence)
     factor = torch.eye(6).double() + 0.2 * torch.randn(6, 6).double().tril()
     set_prior(model, torch.zeros(6).double(), factor @ factor.mT)
     with torch.no_grad():
@@ -158,10 +185,10 @@ def test_prior_takes_a_step_to_the_moments_of_the_posteriors() -> None:
     torch.testing.assert_close(prior().covariance, expected)
 
 
-@pytest.mark.parametrize("posterior", list(Posterior))
-def test_prior_ends_at_the_aggregate_posterior_of_whole_designs(posterior: Posterior) -> None:
+@pytest.mark.parametrize(("posterior", "evidence"), KINDS)
+def test_prior_ends_at_the_aggregate_posterior_of_whole_designs(posterior: Posterior, evidence: Evidence) -> None:
     """Encoders that do not move: training steps on a masked batch end at the moments of its posteriors when whole."""
-    model = make(posterior, components=3, latent=2)
+    model = make(posterior, components=3, latent=2, evidence=evidence)
     with torch.no_grad():
         model.encoders.heads.bias.add_(3.0)  # evidence that says something: with less the fixed point takes longer
     data = batch(model, 8)
@@ -229,15 +256,17 @@ def test_canonical_correlation_is_invariant_to_the_scale_of_a_latent() -> None:
     torch.testing.assert_close(canonical_correlations(torch.eye(5).double(), (2, 3)), torch.eye(2).double())
 
 
-def test_evidence_is_never_too_sharp_for_float32() -> None:
+@pytest.mark.parametrize("evidence", list(Evidence))
+def test_evidence_is_never_too_sharp_for_float32(evidence: Evidence) -> None:
     """A precision of 1e12 under a prior of spread 30: the posterior still has a factor, and 100 times its width."""
-    model = make(Posterior.CONJUGATE, components=3, latent=2).float()
+    model = make(Posterior.CONJUGATE, components=3, latent=2, evidence=evidence).float()
     factor = 30 * (torch.eye(6) + 0.9 * torch.ones(6, 6)).float()
     set_prior(model, torch.zeros(6), factor @ factor.mT)
     with torch.no_grad():
         model.encoders.heads.weight.zero_()
         model.encoders.heads.bias.fill_(1e12)
     precision = model.encode(batch(model).image.float())[1]
-    torch.testing.assert_close(precision[0], SHARPEST / model.latent.variance)
+    for one in precision.view(-1, 6):
+        torch.testing.assert_close(one, SHARPEST / model.latent.variance)
     belief = model.infer(batch(model).image.float(), torch.ones(1, 3, dtype=torch.bool))
     assert torch.isfinite(belief.scale_tril).all()

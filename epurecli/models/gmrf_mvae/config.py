@@ -17,6 +17,13 @@ class Posterior(StrEnum):
     ASSEMBLED = "assembled"  # the plan's: means, variances and a coupling network
 
 
+class Evidence(StrEnum):
+    """Which latents an observed component is evidence on, in the conjugate posterior."""
+
+    OWN = "own"  # its own: the others follow through the prior, linearly
+    ALL = "all"  # every component's, so that its encoder may say more of the others than a line does
+
+
 class GMRFModelConfig(ModelConfig):
     """The plan's keys (section 2.3), the posterior and the patch size."""
 
@@ -31,6 +38,7 @@ class GMRFModelConfig(ModelConfig):
     diagonal_transf: Literal["softplus", "exp"] = "softplus"
     off_diag_scale: Annotated[float, Field(ge=0)] = 0.1  # initial spread of the prior factor's off-diagonal
     posterior: Posterior = Posterior.CONJUGATE
+    evidence: Evidence = Evidence.ALL
     dropout_p: Annotated[float, Field(ge=0, lt=1)] = 0.0
     patch_size: Literal[1, 2, 4] = 1
 

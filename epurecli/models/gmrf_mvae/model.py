@@ -12,7 +12,7 @@ from torch import Tensor
 from epurecli.gmrf import GaussianPrior, assemble_covariance, cholesky, combine_evidence, gaussian_elbo, gaussian_kl
 from epurecli.models.base import LatentModel, Objective, Stage
 from epurecli.models.gmrf_mvae.belief import CrossModal, complete_rows
-from epurecli.models.gmrf_mvae.config import GMRFConfig, Posterior
+from epurecli.models.gmrf_mvae.config import Evidence, GMRFConfig, Posterior
 from epurecli.models.gmrf_mvae.networks import ComponentDecoders, ComponentEncoders, OffDiagonalCov, positive
 from epurecli.models.gmrf_mvae.prior import LatentPrior
 from epurecli.models.gmrf_mvae.tables import SubsetTables
@@ -41,7 +41,9 @@ class GMRFMVAE(LatentModel):
         model, count = config.model, len(self.components)
         self.sizes = (model.latent_dim,) * count
         self.conjugate = model.posterior is Posterior.CONJUGATE
-        self.encoders = ComponentEncoders(count, model, embed=not self.conjugate)
+        self.speaks_of_all = self.conjugate and model.evidence is Evidence.ALL
+        outputs = self.latent_size if self.speaks_of_all else model.latent_dim
+        self.encoders = ComponentEncoders(count, model, outputs, embed=not self.conjugate)
         self.coupling = None if self.conjugate else OffDiagonalCov(self.sizes, model.hidden_dim, model.n_layers)
         self.latent = LatentPrior(self.latent_size, model.off_diag_scale)
         self.decoders = ComponentDecoders(count, model)
@@ -59,13 +61,25 @@ class GMRFMVAE(LatentModel):
         return DenseGaussian(prior.mean.unsqueeze(0), prior.scale_tril)
 
     def encode(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Means and positive spreads (B, N): precisions of the evidence (conjugate), or variances and the coupling
-        (assembled)."""
-        mean, raw, *embedding = self.encoders(image)
+        """Means and positive spreads: precisions of each component's evidence, (B, N) or (B, C N) where it speaks of
+        all (conjugate), or variances (B, N) and the coupling (assembled)."""
+        mean, raw, *embedding = (x.to(image.dtype) for x in self.encoders(image))
         spread = positive(raw, self.config.model.diagonal_transf)
         if not self.conjugate:
-            return mean, spread, self.coupling(*embedding)
-        return mean, spread / (1 + spread * self.latent.variance / SHARPEST)
+            return mean, spread, self.coupling(*embedding).to(image.dtype)
+        limit = SHARPEST / self.latent.variance
+        return mean, spread / (1 + spread / limit.repeat(spread.shape[1] // self.latent_size))
+
+    def evidence(self, mean: Tensor, precision: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What `combine_evidence` takes: (B, N) twice and a mask. The product of Gaussians on one latent is one."""
+        if not self.speaks_of_all:
+            return mean, precision, mask
+        apart = len(self.components), -1
+        shown = torch.where(mask.unsqueeze(2), precision.unflatten(1, apart), 0)  # (B, C, N)
+        total = shown.sum(1)
+        heard = torch.where(mask.unsqueeze(2), mean.unflatten(1, apart), 0)
+        centre = (shown * heard).sum(1) / total.clamp_min(torch.finfo(total.dtype).tiny)
+        return centre, total, torch.ones_like(mask)
 
     def code(self, image: Tensor) -> Tensor:
         return torch.cat(self.encode(image), dim=1)
@@ -73,7 +87,7 @@ class GMRFMVAE(LatentModel):
     def belief(self, code: Tensor) -> DenseGaussian:
         size = self.latent_size
         if self.conjugate:
-            return self._whole(*code.split(size, dim=1))
+            return self._whole(*code.chunk(2, dim=1))
         return self._assembled(*code.tensor_split((size, 2 * size), dim=1))
 
     def _assembled(self, mean: Tensor, variance: Tensor, coupling: Tensor) -> DenseGaussian:
@@ -84,7 +98,8 @@ class GMRFMVAE(LatentModel):
         return self._combined(mean, precision, show_all(len(mean), len(self.sizes), mean.device))
 
     def _combined(self, mean: Tensor, precision: Tensor, mask: Tensor) -> DenseGaussian:
-        found = combine_evidence(self.gaussian_prior(), mean, precision, mask, self.sizes, with_scale_tril=True)
+        evidence = self.evidence(mean, precision, mask)
+        found = combine_evidence(self.gaussian_prior(), *evidence, self.sizes, with_scale_tril=True)
         return DenseGaussian(found.mean, found.scale_tril)
 
     def infer(self, observed: Tensor, mask: Tensor) -> Belief:
@@ -121,13 +136,14 @@ class GMRFMVAE(LatentModel):
         """
         noise = shard.randn(len(batch), self.latent_size)
         prior, encoded = self.gaussian_prior(), self.encode(batch.image)
-        if self.conjugate:
-            found = combine_evidence(prior, *encoded, mask, self.sizes, noise)
-            z, kl = found.sample, found.kl
-        else:
-            z, kl = gaussian_elbo(*encoded, noise, prior, self.sizes)
-        if self.latent.training:
-            self.latent.follow(*self.moments(*encoded), shard)
+        with torch.autocast(noise.device.type, enabled=False):
+            if self.conjugate:
+                found = combine_evidence(prior, *self.evidence(*encoded, mask), self.sizes, noise)
+                z, kl = found.sample, found.kl
+            else:
+                z, kl = gaussian_elbo(*encoded, noise, prior, self.sizes)
+            if self.latent.training:
+                self.latent.follow(*self.moments(*encoded), shard)
         return self.negative_elbo(z, kl, batch, present, beta)
 
     @torch.no_grad()

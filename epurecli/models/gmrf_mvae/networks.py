@@ -21,16 +21,16 @@ class ComponentEncoders(nn.Module):
     The ResNets run in turn: as one grouped network a step took 1.1 to 1.4 times as long on a CPU.
     """
 
-    def __init__(self, components: int, config: GMRFModelConfig, *, embed: bool) -> None:
+    def __init__(self, components: int, config: GMRFModelConfig, outputs: int, *, embed: bool) -> None:
         super().__init__()
         sizes = widths(config.nf, config.nf_max_e, config.patch_size)
         self.trunks = nn.ModuleList(
             Encoder(1, config.image_size, sizes, config.dropout_p, config.patch_size) for _ in range(components)
         )
         self.pieces = 3 if embed else 2
-        self.heads = GroupedLinear(components, self.trunks[0].features, self.pieces * config.latent_dim)
+        self.heads = GroupedLinear(components, self.trunks[0].features, self.pieces * outputs)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:  # (B, C, H, W) -> each (B, C * L)
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:  # (B, C, H, W) -> each (B, C * outputs)
         features = torch.stack([trunk(part) for trunk, part in zip(self.trunks, image.split(1, 1), strict=True)], 1)
         return tuple(part.flatten(1) for part in self.heads(features).chunk(self.pieces, dim=2))
 

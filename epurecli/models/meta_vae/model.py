@@ -74,7 +74,7 @@ class MetaVAE(LatentModel):
     def marginal_belief(self, image: Tensor) -> DiagonalGaussian:  # (B, C, H, W) -> over (B, C, L)
         """q(z_c | x_c) of every component, from the marginal encoders."""
         moments = [encoder(image[:, c : c + 1]) for c, encoder in enumerate(self.marginal_encoders)]
-        return DiagonalGaussian(*torch.stack(moments, dim=1).chunk(2, dim=2))
+        return DiagonalGaussian(*torch.stack(moments, dim=1).to(image.dtype).chunk(2, dim=2))
 
     # --- training -------------------------------------------------------------------------------------------------
 

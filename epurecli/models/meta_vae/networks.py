@@ -95,7 +95,7 @@ class MetaEncoder(nn.Module):
         features = self.branches(features.reshape(count, components, -1))
         # chosen, not multiplied: what is hidden may hold anything, and 0 * nan is nan
         shown = torch.where(mask.unsqueeze(-1), features, 0.0)
-        mean, log_variance = self.moments(self.combine(shown.flatten(1))).chunk(2, dim=1)
+        mean, log_variance = self.moments(self.combine(shown.flatten(1))).to(image.dtype).chunk(2, dim=1)
         return mean, log_variance
 
 

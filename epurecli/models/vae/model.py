@@ -37,7 +37,7 @@ class VAE(LatentModel):
         return standard_normal(self.moments.bias.new_empty(1, self.latent_size))
 
     def code(self, image: Tensor) -> Tensor:  # means, then log variances
-        return self.moments(self.encoder(image))
+        return self.moments(self.encoder(image)).to(image.dtype)
 
     def belief(self, code: Tensor) -> DiagonalGaussian:
         return DiagonalGaussian(*code.chunk(2, dim=1))
