@@ -2,6 +2,7 @@
 
     python -m venv /tmp/rival && /tmp/rival/bin/pip install -c constraints.txt torch==2.13.0 . multivae==1.0.3
     /tmp/rival/bin/python tests/bench/bench_multivae.py [--models MVTCAE,MoPoE,MVAE] [--budget 180s] [--seeds 0,1,2]
+    /tmp/rival/bin/python tests/bench/bench_multivae.py --speed     training images a second beside ours, in turns
 
 Its models take the encoders and decoders that they are given: the trunks of `gmrf_mvae_toy`, and Bernoulli likelihoods.
 They know no conditions, so sizes are measured on reconstructions only. Training is a plain loop over tensors in memory,
@@ -11,13 +12,15 @@ kinder to them than their trainer. Rates are component images a second.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import sys
 import time
 import types
+from collections.abc import Iterator
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 import numpy as np
 import torch
@@ -25,10 +28,16 @@ from bench_quality import DRAWS, PUBLIC, SAMPLES, Judge, hold_out
 from torch import Tensor, nn
 
 from epurecli.cli.options import data_section, parse_seconds
+from epurecli.config import load_config
 from epurecli.config.schema import DataConfig
-from epurecli.data.dataset import open_dataset
+from epurecli.data.dataset import Dataset, open_dataset
 from epurecli.evaluate.distribution import frechet
+from epurecli.models.registry import build, schema_of
 from epurecli.nn.resnet import Decoder, Encoder
+from epurecli.nn.shard import Shard
+from epurecli.train.loop import arm
+from epurecli.train.schedule import build_optimizer
+from epurecli.types import Batch, Clock
 
 WIDTHS, PATCH, LATENT, BATCH = (32, 64), 4, 32, 64
 
@@ -164,6 +173,62 @@ class Rival:
         return found | {key: fmean(row[key] for row in uncertain) for key in uncertain[0]}
 
 
+def ours(config_name: str, data: dict, images: Tensor, conditions: Tensor, bfloat16: bool) -> Iterator[int]:
+    """Training steps of one of our models; each hands back how many parameters it trains."""
+    torch.manual_seed(0)
+    model = build(load_config(config_name, schema_of, (), {"data": data})).to(memory_format=torch.channels_last)
+    stage = model.stages()[0]
+    (objective,) = stage.objectives
+    optimizer, shard = build_optimizer(objective, stage.settings), Shard(torch.Generator().manual_seed(0))
+    arm(model, objective)
+    count = sum(p.numel() for p in objective.parameters())
+    for step in itertools.count():
+        rows = torch.randperm(len(images))[:BATCH]
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            losses = objective.loss(Batch(images[rows], conditions[rows]), Clock(1, 2, step), shard)
+        optimizer.zero_grad()
+        losses.total.backward()
+        nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
+        optimizer.step()
+        yield count
+
+
+def theirs(name: str, dataset: Dataset, images: Tensor) -> Iterator[int]:
+    """Likewise of one of MultiVae's."""
+    torch.manual_seed(0)
+    rival = Rival(name, dataset.components, dataset.image_size)
+    model = rival.model.train().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, fused=True)
+    count = sum(p.numel() for p in model.parameters())
+    while True:
+        rows = torch.randperm(len(images))[:BATCH]
+        optimizer.zero_grad()
+        model(rival.inputs(images[rows])).loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        yield count
+
+
+def race(dataset: Dataset, data: dict, names: list[str], turns: int = 12, steps: int = 15) -> None:
+    """Steps in turns within one process; medians over the turns after two to warm up."""
+    batch = dataset.batch(dataset.train)
+    runners = {name: theirs(name, dataset, batch.image) for name in names}
+    for config in ("gmrf_mvae_toy", "vae_toy"):
+        for rounded in (False, True):
+            name = f"{config}, {'bfloat16' if rounded else 'float32'}"
+            runners[name] = ours(config, data, batch.image, batch.condition, rounded)
+    times: dict[str, list[float]] = {name: [] for name in runners}
+    for _ in range(turns + 2):
+        for name, runner in runners.items():
+            start = time.perf_counter()
+            for _ in range(steps):
+                next(runner)
+            times[name].append((time.perf_counter() - start) / steps)
+    for name, runner in runners.items():
+        rate = BATCH * len(dataset.components) / median(times[name][2:])
+        print(json.dumps({"model": name, "parameters": next(runner), "component images/s": round(rate)}), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="MVTCAE,MoPoE,MVAE")
@@ -171,11 +236,14 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--data", type=Path, default=PUBLIC)
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--speed", action="store_true")
     options = parser.parse_args()
     load_multivae()
     if not options.data.is_dir():
         sys.exit(f"skipped: {options.data} is not here; --data DIR takes any data set")
     dataset = open_dataset(DataConfig(**data_section(options.data)))
+    if options.speed:
+        return race(dataset, data_section(options.data), options.models.split(","))
     dataset = hold_out(dataset) if options.tune else dataset
     judge, seconds = Judge(dataset), parse_seconds(options.budget)
     images = dataset.batch(dataset.train).image
