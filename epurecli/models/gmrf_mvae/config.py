@@ -20,8 +20,8 @@ class Posterior(StrEnum):
 class Evidence(StrEnum):
     """Which latents an observed component is evidence on, in the conjugate posterior."""
 
-    OWN = "own"  # its own: the others follow through the prior, linearly
-    ALL = "all"  # every component's, so that its encoder may say more of the others than a line does
+    OWN = "own"  # its own: the others follow through the prior, linearly, with the prior's conditional spread
+    ALL = "all"  # every component's: completions are closer to the truth, but their draws hardly differ
 
 
 class GMRFModelConfig(ModelConfig):
@@ -38,7 +38,7 @@ class GMRFModelConfig(ModelConfig):
     diagonal_transf: Literal["softplus", "exp"] = "softplus"
     off_diag_scale: Annotated[float, Field(ge=0)] = 0.1  # initial spread of the prior factor's off-diagonal
     posterior: Posterior = Posterior.CONJUGATE
-    evidence: Evidence = Evidence.ALL
+    evidence: Evidence = Evidence.OWN
     dropout_p: Annotated[float, Field(ge=0, lt=1)] = 0.0
     patch_size: Literal[1, 2, 4] = 1
 

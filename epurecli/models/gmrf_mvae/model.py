@@ -30,9 +30,9 @@ SHARPEST = 1e4
 class GMRFMVAE(LatentModel):
     """C component VAEs; z = (z_1, ..., z_C) jointly Gaussian, so any subset of components informs all the others.
 
-    `conjugate`: each observed component's encoder gives Gaussian evidence (y_c, precision E_c) on its own latents or,
-    by default, on those of all; the posterior of any subset S is Gaussian with precision L = P + sum over S of E_c
-    and mean L^-1 (P m + sum over S of E_c y_c), P the prior's precision and m its mean.
+    `conjugate`: each observed component's encoder gives Gaussian evidence (y_c, precision E_c) on its own latents or
+    on those of all (`model.evidence`); the posterior of any subset S is Gaussian with precision L = P + sum over S of
+    E_c and mean L^-1 (P m + sum over S of E_c y_c), P the prior's precision and m its mean.
     `assembled`: the plan's posterior on complete designs, N(mean, diag(v) + coupling); a subset is answered by the
     prior's conditional given the encoded components.
     """
