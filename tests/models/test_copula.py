@@ -67,7 +67,7 @@ def test_copula(tmp_path: Path, capsys) -> None:
     rng = np.random.default_rng(0)
     write(tmp_path / "data", copula(rng, COUNT))
     settings = ["image_size=[16,8]", "latent_dim=2", "patch_size=4", "nf=32", "nf_max_e=32", "nf_max_d=32"]
-    settings += ["reconstruction.likelihood=gaussian_calibrated", "latent_prior.kind=model"]
+    settings += ["reconstruction.likelihood=gaussian_calibrated", "latent_prior.kind=model", "evidence=own"]
     parts = [f"part_{i}" for i in range(PARTS)]
     data = {"root_dir": str(tmp_path / "data"), "component_dirs": parts, "condition_columns": []}
     overrides = [f"model.{s}" for s in settings] + ["training.epochs=30"]
