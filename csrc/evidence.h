@@ -101,8 +101,8 @@ struct EvidenceRoom {
   V* pulled;    // e (y - m); G (whole gradient of the mean) backward
   V* mean;      // output; backward: whole gradient of the mean, an input
   V* sample;    // output; backward: dsample, an input
-  V* rows;      // (np * np,) C
-  AnyCorner<V>* corner;
+  V* rows;      // (np * np,) C; forward only
+  AnyCorner<V>* corner;  // forward only
 };
 
 // Fills mean, sample and `turned` (np * np); returns the KL.

@@ -24,36 +24,38 @@ struct Reversed {
   Whitening<T> view() const { return {numbers.get(), numbers.get() + std::size_t(np) * np}; }
 };
 
+// The vectors; what a factorisation needs beside them is the forward pass's own.
 template <class V>
-inline EvidenceRoom<V> make_evidence_room(Arena<V>& arena, int np, AnyCorner<V>* corner) {
+inline EvidenceRoom<V> make_evidence_room(Arena<V>& arena, int np) {
   EvidenceRoom<V> room{};
   V** const pieces[] = {&room.evidence, &room.apart,  &room.noise, &room.inverse,
                         &room.white,    &room.pulled, &room.mean,  &room.sample};
   for (V** piece : pieces) *piece = arena.take(np);
-  room.rows = arena.take(std::size_t(np) * np);
-  room.corner = corner;
   return room;
+}
+
+template <class V>
+inline void reverse(V* values, int n) {
+  for (int i = 0, j = n - 1; i < j; ++i, --j) {
+    const V kept = values[i];
+    values[i] = values[j];
+    values[j] = kept;
+  }
 }
 
 // Rows of a (B, N) tensor into lanes, entries reversed, the padding 0; null reads as zeros.
 template <class V>
 inline void load_reversed(const Group<V>& group, const ScalarOf<V>* from, int n, int np, V* out) {
-  if (from) group.load(from, n, n, out);
-  for (int i = 0, j = n - 1; from && i < j; ++i, --j) {
-    const V kept = out[i];
-    out[i] = out[j];
-    out[j] = kept;
+  if (from) {
+    group.load(from, n, n, out);
+    reverse(out, n);
   }
   for (int i = from ? n : 0; i < np; ++i) out[i] = splat<V>(0);
 }
 
 template <class V>
 inline void store_reversed(const Group<V>& group, V* in, int n, ScalarOf<V>* to) {
-  for (int i = 0, j = n - 1; i < j; ++i, --j) {
-    const V kept = in[i];
-    in[i] = in[j];
-    in[j] = kept;
-  }
+  reverse(in, n);
   group.store(in, n, to, n);
 }
 
@@ -91,7 +93,9 @@ long evidence_forward(const EvidenceCall<ScalarOf<V>>& call) {
   return on_threads(call.threads, groups, 0.5 * double(square) * np + 8.0 * double(square), [&](int) {
     Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * std::size_t(2 * square + 9 * np)))};
     AnyCorner<V> corner;
-    const EvidenceRoom<V> room = make_evidence_room<V>(arena, np, &corner);
+    EvidenceRoom<V> room = make_evidence_room<V>(arena, np);
+    room.rows = arena.take(square);
+    room.corner = &corner;
     V *own = arena.take(square), *line = arena.take(np);
     long first = -1;
     for (long g; (g = take(counter)) < groups;) {
@@ -128,8 +132,8 @@ long evidence_backward(const EvidenceCall<ScalarOf<V>>& call) {
   const long square = long(np) * np, groups = (call.rows + W - 1) / W;
   Counter counter;
   return on_threads(call.threads, groups, 0.2 * double(square) * np + 8.0 * double(square), [&](int) {
-    Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * std::size_t(square + 10 * np)))};
-    const EvidenceRoom<V> room = make_evidence_room<V>(arena, np, nullptr);
+    Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * 10 * std::size_t(np)))};
+    const EvidenceRoom<V> room = make_evidence_room<V>(arena, np);
     V *pull = arena.take(np), *slope = arena.take(np);
     for (long g; (g = take(counter)) < groups;) {
       const Group<V> group(g * W, call.rows);

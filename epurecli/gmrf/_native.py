@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from epurecli.gmrf import _native_calls as calls
 from epurecli.gmrf import _native_ops as ops
 from epurecli.gmrf import reference
-from epurecli.gmrf.masks import MaskGroups, spread_mask
+from epurecli.gmrf.masks import MaskGroups
 
 DEVICES = calls.DEVICES
 describe = calls.describe
@@ -78,8 +78,7 @@ class _Evidence(torch.autograd.Function):
         noise: Tensor | None,
         with_tril: bool,
     ) -> Any:
-        inputs = _plain(prior_mean, prior_tril, centre, precision, mask)
-        (noise,) = _plain(noise)
+        *inputs, noise = _plain(prior_mean, prior_tril, centre, precision, mask, noise)
         kept = centre.new_empty(calls.evidence_kept(centre))
         mean, sample, kl, tril, row = calls.evidence(*inputs, sizes, noise, with_tril, kept)
         ctx.save_for_backward(*inputs[2:], noise, mean, kept, tril)
@@ -93,10 +92,8 @@ class _Evidence(torch.autograd.Function):
         ctx: Any, dmean: Tensor | None, dsample: Tensor | None, dkl: Tensor | None, dtril: Tensor | None, _: None
     ) -> tuple[Tensor | None, ...]:
         centre, precision, mask, noise, mean, kept, tril = ctx.saved_tensors
-        ups = (None if x is None else x.contiguous() for x in (dmean, dsample, dkl))
-        dcentre, dprecision = calls.evidence_backward(centre, precision, mask, ctx.sizes, noise, mean, kept, *ups)
-        if dtril is not None:
-            dprecision -= spread_mask(mask, ctx.sizes) * reference.turning(tril, dtril)
+        ups = (None if x is None else x.contiguous() for x in (dmean, dsample, dkl, dtril))
+        dcentre, dprecision = calls.evidence_backward(centre, precision, mask, ctx.sizes, noise, mean, kept, tril, *ups)
         return None, None, dcentre, dprecision, None, None, None, None
 
 

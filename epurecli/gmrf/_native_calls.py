@@ -311,9 +311,11 @@ def evidence_backward(
     noise: Tensor | None,
     mean: Tensor,
     kept: Tensor,
+    tril: Tensor | None,
     dmean: Tensor | None,
     dsample: Tensor | None,
     dkl: Tensor | None,
+    dtril: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """-> gradients of the evidence's means and precisions (B, N)"""
     dcentre, dprecision = torch.empty_like(centre), torch.empty_like(centre)
@@ -328,4 +330,6 @@ def evidence_backward(
         dcentre.data_ptr(),
         dprecision.data_ptr(),
     )
+    if dtril is not None:
+        dprecision -= masks.spread_mask(mask, sizes) * reference.turning(tril, dtril)
     return dcentre, dprecision

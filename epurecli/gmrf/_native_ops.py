@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 
 from epurecli.gmrf import _native_calls as calls
-from epurecli.gmrf import reference
-from epurecli.gmrf.masks import spread_mask
 
 
 @torch.library.custom_op("epure::assemble_covariance", mutates_args=())
@@ -181,15 +179,16 @@ def evidence_backward(
     noise: Tensor | None,
     mean: Tensor,
     kept: Tensor,
+    tril: Tensor,
     dmean: Tensor,
     dsample: Tensor | None,
     dkl: Tensor,
+    dtril: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """-> gradients of the evidence's means and precisions"""
-    centre, precision, mask, noise, mean, kept, dmean, dsample, dkl = (
-        None if x is None else x.contiguous() for x in (centre, precision, mask, noise, mean, kept, dmean, dsample, dkl)
-    )
-    return calls.evidence_backward(centre, precision, mask, tuple(sizes), noise, mean, kept, dmean, dsample, dkl)
+    before, after = (centre, precision, mask), (noise, mean, kept, tril, dmean, dsample, dkl, dtril)
+    before, after = ([None if x is None else x.contiguous() for x in part] for part in (before, after))
+    return calls.evidence_backward(*before, tuple(sizes), *after)
 
 
 @evidence_backward.register_fake
@@ -201,9 +200,11 @@ def _(
     noise: Tensor | None,
     mean: Tensor,
     kept: Tensor,
+    tril: Tensor,
     dmean: Tensor,
     dsample: Tensor | None,
     dkl: Tensor,
+    dtril: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     return centre.new_empty(centre.shape), centre.new_empty(centre.shape)
 
@@ -218,10 +219,8 @@ def _differentiate_evidence(
     ctx: Any, dmean: Tensor, dsample: Tensor, dkl: Tensor, dtril: Tensor, _: Any
 ) -> tuple[Tensor | None, ...]:
     centre, precision, mask, noise, mean, kept, tril = ctx.saved_tensors
-    up = None if noise is None else dsample
-    dcentre, dprecision = evidence_backward(centre, precision, mask, ctx.sizes, noise, mean, kept, dmean, up, dkl)
-    if ctx.with_tril:
-        dprecision = dprecision - spread_mask(mask, tuple(ctx.sizes)) * reference.turning(tril, dtril)
+    ups = dmean, None if noise is None else dsample, dkl, dtril if ctx.with_tril else None
+    dcentre, dprecision = evidence_backward(centre, precision, mask, ctx.sizes, noise, mean, kept, tril, *ups)
     return None, None, dcentre, dprecision, None, None, None, None
 
 

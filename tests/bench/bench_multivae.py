@@ -115,6 +115,12 @@ class Rival:
         chosen = range(len(self.components)) if given is None else given
         return self.base.MultimodalBaseDataset({self.components[c]: images[:, c : c + 1] for c in chosen})
 
+    def step(self, images: Tensor, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()
+        self.model(self.inputs(images)).loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        optimizer.step()
+
     def fit(self, images: Tensor, seconds: float, seed: int) -> tuple[float, int]:
         """Component images a second, and epochs."""
         rng = torch.Generator().manual_seed(seed)
@@ -128,10 +134,7 @@ class Rival:
                     break
                 for group in optimizer.param_groups:
                     group["lr"] = 3e-3 * min(1, (seen / BATCH + 1) / 20) * 0.5 * (1 + math.cos(math.pi * share))
-                optimizer.zero_grad()
-                self.model(self.inputs(images[rows])).loss.backward()
-                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                optimizer.step()
+                self.step(images[rows], optimizer)
                 seen += len(rows)
             epochs += 1
         self.model.eval()
@@ -201,11 +204,7 @@ def theirs(name: str, dataset: Dataset, images: Tensor) -> Iterator[int]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, fused=True)
     count = sum(p.numel() for p in model.parameters())
     while True:
-        rows = torch.randperm(len(images))[:BATCH]
-        optimizer.zero_grad()
-        model(rival.inputs(images[rows])).loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        rival.step(images[torch.randperm(len(images))[:BATCH]], optimizer)
         yield count
 
 
