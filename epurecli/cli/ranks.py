@@ -74,7 +74,6 @@ def joined(devices: str | None, nodes: int, device: torch.device) -> Iterator[tu
         console.Settings.quiet = True
     try:
         yield ranks, ranks.fabric.device
-        ranks.part()
     except Diverged:
         if ranks.writes:
             raise  # one for all

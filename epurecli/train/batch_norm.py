@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from epurecli.train.collective import reduce
+
 
 class _Sum(torch.autograd.Function):
     """The sum over ranks; what any rank's loss says about it counts for all."""
@@ -13,7 +15,7 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx, tensor: Tensor) -> Tensor:
         total = tensor.clone()
-        torch.distributed.all_reduce(total)
+        reduce(total)
         return total
 
     @staticmethod

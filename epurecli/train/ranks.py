@@ -21,6 +21,7 @@ from epurecli.errors import EpureError
 from epurecli.models.base import Loss, Objective
 from epurecli.nn.shard import Shard
 from epurecli.train.batch_norm import pool_batch_norms
+from epurecli.train.collective import reduce
 from epurecli.types import Losses
 
 if TYPE_CHECKING:
@@ -81,9 +82,6 @@ class Ranks:
     def wait(self) -> None:
         """Until all have come here."""
 
-    def part(self) -> None:
-        """Let go of each other: at exit, threads that still talk to a process that has gone may abort this one."""
-
     def close(self, failed: bool) -> None:
         """See to it that the processes which this one has started end."""
 
@@ -98,12 +96,12 @@ class FabricRanks(Ranks):
 
     def total(self, tensor: Tensor) -> Tensor:
         total = tensor.detach().clone()
-        torch.distributed.all_reduce(total)  # Fabric's own waits for a barrier first
+        reduce(total)  # Fabric's own waits for a barrier first
         return total
 
     def agree(self, elapsed: float, stop: int) -> tuple[float, int]:
         most = torch.tensor([elapsed, float(stop)], dtype=torch.float64)  # on the CPU: no GPU waits for it
-        torch.distributed.all_reduce(most, torch.distributed.ReduceOp.MAX)
+        reduce(most, largest=True)
         longest, wanted = most.tolist()
         return longest, int(wanted)
 
@@ -138,10 +136,6 @@ class FabricRanks(Ranks):
 
     def wait(self) -> None:
         self.agree(0.0, 0)
-
-    def part(self) -> None:
-        self.wait()
-        torch.distributed.destroy_process_group()
 
     def close(self, failed: bool) -> None:
         end_children(self.fabric, failed)
