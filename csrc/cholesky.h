@@ -25,7 +25,8 @@ EPURE_HD void sum_products(V (&acc)[2][NB], const V* a, const V* const (&b)[NB /
     const V a0 = a[2 * k], a1 = a[2 * k + 1];
     EPURE_UNROLL
     for (int c = 0; c < NB; ++c) {
-      const V x = b[c / 2][2 * k + c % 2];
+      V x = b[c / 2][2 * k + c % 2];
+      EPURE_KEEP(x);
       acc[0][c] += a0 * x;
       acc[1][c] += a1 * x;
     }

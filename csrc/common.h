@@ -20,6 +20,14 @@
 #define EPURE_ROLL _Pragma("GCC unroll 1")  // twice the code would spill the accumulators
 #endif
 
+// Keeps a value that was read from memory in a register: the compiler would read it again for each of its uses, and the
+// tiles would wait for loads instead of multiplying.
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(__CUDACC__)
+#define EPURE_KEEP(x) asm("" : "+v"(x))
+#else
+#define EPURE_KEEP(x)
+#endif
+
 // Each instruction set compiles the headers into a namespace of its own, or the linker would mix their code up.
 #ifndef EPURE_ISA
 #define EPURE_ISA generic

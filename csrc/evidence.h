@@ -90,6 +90,46 @@ EPURE_HD void solve_columns(int np, int j, const V* rows, const V* inverse, cons
   }
 }
 
+template <class V, class Team>
+EPURE_HD void solve(const Team& team, int np, const V* rows, const V* inverse, const ScalarOf<V>* root, V* turned) {
+  int j = 0;
+  if (Team::alone) {
+    for (; j + EPURE_BLOCK <= np; j += EPURE_BLOCK) solve_columns<EPURE_BLOCK>(np, j, rows, inverse, root, turned);
+    for (; j + 4 <= np; j += 4) solve_columns<4>(np, j, rows, inverse, root, turned);
+  }
+  for (j += 2 * team.rank(); j < np; j += 2 * team.size()) solve_columns<2>(np, j, rows, inverse, root, turned);
+  team.sync();
+}
+
+// out_m = G x_m for M vectors.
+template <int M, class V, class Team>
+EPURE_HD void turn_back(const Team& team, int np, const V* turned, const V* const (&x)[M], V* const (&out)[M]) {
+  for (int k = team.rank(); k < np; k += team.size()) {
+    EPURE_UNROLL
+    for (int m = 0; m < M; ++m) out[m][k] = splat<V>(0);
+    if (Team::alone) continue;
+    for (int a = 0; a <= k; ++a) {  // no two threads add to one entry
+      const V g = turned[row_at(np, a) + 2 * k];
+      EPURE_UNROLL
+      for (int m = 0; m < M; ++m) out[m][k] += g * x[m][a];
+    }
+  }
+  for (int a = 0; Team::alone && a < np; a += 2) {  // in the order of memory
+    const V* g = turned + a * np;
+    V low[M], high[M];
+    EPURE_UNROLL
+    for (int m = 0; m < M; ++m) {
+      low[m] = x[m][a];
+      high[m] = x[m][a + 1];
+    }
+    for (int k = a; k < np; ++k) {
+      EPURE_UNROLL
+      for (int m = 0; m < M; ++m) out[m][k] += g[2 * k] * low[m] + g[2 * k + 1] * high[m];
+    }
+  }
+  team.sync();
+}
+
 // A team's buffers, each of np values unless said otherwise; vectors in reversed order.
 template <class V>
 struct EvidenceRoom {
@@ -105,48 +145,33 @@ struct EvidenceRoom {
   AnyCorner<V>* corner;  // forward only
 };
 
-// Fills mean, sample and `turned` (np * np); returns the KL.
-template <class V>
-EPURE_HD V evidence_forward(int np, const Whitening<ScalarOf<V>>& prior, const EvidenceRoom<V>& room, V* turned, V& bad) {
+// Fills mean, sample and `turned` (np * np); returns the KL through `kl` (rank 0's value counts) and sets `bad` in lanes
+// without a factor.
+template <class V, class Team>
+EPURE_HD void evidence_forward(const Team& team, int np, const Whitening<ScalarOf<V>>& prior, const EvidenceRoom<V>& room,
+                               V* turned, V& kl, V& bad) {
   using T = ScalarOf<V>;
   WhitePrecision<V> source{prior.root, room.evidence, np};
   Diagonal<V> sink{room.inverse, LogProduct<V>()};
-  factor(Solo{}, np, room.rows, static_cast<V*>(nullptr), *room.corner, bad, source, sink);
-  int j = 0;
-  for (; j + EPURE_BLOCK <= np; j += EPURE_BLOCK)
-    solve_columns<EPURE_BLOCK>(np, j, room.rows, room.inverse, prior.root, turned);
-  for (; j + 4 <= np; j += 4) solve_columns<4>(np, j, room.rows, room.inverse, prior.root, turned);
-  for (; j < np; j += 2) solve_columns<2>(np, j, room.rows, room.inverse, prior.root, turned);
-  for (int k = 0; k < np; ++k) {
-    room.white[k] = splat<V>(0);
-    room.pulled[k] = room.evidence[k] * room.apart[k];
-  }
-  V narrowed = splat<V>(0), part = splat<V>(0);  // long sums in pieces, which rounds less
-  for (int a = 0; a < np; a += 2) {
-    const V* g = turned + a * np;
-    const V first = room.pulled[a], second = room.pulled[a + 1];
-    V norm[2] = {splat<V>(0), splat<V>(0)};
-    for (int k = a; k < np; ++k) {
-      room.white[k] += g[2 * k] * first + g[2 * k + 1] * second;
-      norm[0] += g[2 * k] * g[2 * k];
-      norm[1] += g[2 * k + 1] * g[2 * k + 1];
-    }
-    part += room.evidence[a] * norm[0] + room.evidence[a + 1] * norm[1];
-    if (a % 16 == 14 || a + 2 == np) {
-      narrowed += part;
-      part = splat<V>(0);
-    }
-  }
-  for (int a = 0; a < np; a += 2) {
+  factor(team, np, room.rows, static_cast<V*>(nullptr), *room.corner, bad, source, sink);
+  for (int k = team.rank(); k < np; k += team.size()) room.pulled[k] = room.evidence[k] * room.apart[k];
+  solve(team, np, room.rows, room.inverse, prior.root, turned);
+  turn_back<1, V>(team, np, turned, {room.pulled}, {room.white});
+  V shrunk = splat<V>(0), part = splat<V>(0);  // long sums in pieces, which rounds less
+  for (int a = 2 * team.rank(); a < np; a += 2 * team.size()) {
     const V* g = turned + a * np;
     V moved[2] = {splat<V>(0), splat<V>(0)}, drawn[2] = {splat<V>(0), splat<V>(0)};
+    V norm[2] = {splat<V>(0), splat<V>(0)};
     for (int begin = a; begin < np; begin += 16) {
       V move[2] = {splat<V>(0), splat<V>(0)}, draw[2] = {splat<V>(0), splat<V>(0)};
       for (int k = begin; k < np && k < begin + 16; ++k) {
-        move[0] += g[2 * k] * room.white[k];
-        move[1] += g[2 * k + 1] * room.white[k];
-        draw[0] += g[2 * k] * room.noise[k];
-        draw[1] += g[2 * k + 1] * room.noise[k];
+        EPURE_UNROLL
+        for (int r = 0; r < 2; ++r) {
+          const V x = g[2 * k + r];
+          move[r] += x * room.white[k];
+          draw[r] += x * room.noise[k];
+          norm[r] += x * x;
+        }
       }
       EPURE_UNROLL
       for (int r = 0; r < 2; ++r) {
@@ -158,10 +183,18 @@ EPURE_HD V evidence_forward(int np, const Whitening<ScalarOf<V>>& prior, const E
     for (int r = 0; r < 2; ++r) {
       room.mean[a + r] = splat<V>(prior.mean[a + r]) + moved[r];
       room.sample[a + r] = room.mean[a + r] + drawn[r];
+      part += room.evidence[a + r] * norm[r];
+    }
+    if (a % 16 == 14) {
+      shrunk += part;
+      part = splat<V>(0);
     }
   }
+  const V narrowed = team.sum(V(shrunk + part));
   V distance = splat<V>(0);
+  part = splat<V>(0);
   for (int i = np - 1; i >= 0; --i) {  // C^-T q, not q: |q|^2 - sum e (mean - m)^2 would cancel
+    team.sync();
     const V* row = room.rows + row_at(np, i);
     const V value = room.white[i] * room.inverse[i];
     part += value * value;
@@ -169,12 +202,10 @@ EPURE_HD V evidence_forward(int np, const Whitening<ScalarOf<V>>& prior, const E
       distance += part;
       part = splat<V>(0);
     }
-    for (int k = 0; k < i; ++k) room.white[k] -= row[2 * k] * value;
+    for (int k = team.rank(); k < i; k += team.size()) room.white[k] -= row[2 * k] * value;
   }
-  V kl;
   for (int l = 0; l < Traits<V>::width; ++l)
     set_lane(kl, l, T(0.5 * (double(lane(distance, l)) - double(lane(narrowed, l))) + sink.determinant.log(l)));
-  return kl;
 }
 
 // sums_i += sum over the tile of (G^T G)_ij^2 e_j and the other way round: rows a, a + 1 and columns j .. j + NB - 1 < a.
@@ -197,27 +228,43 @@ EPURE_HD void square_tile(int np, int a, int j, const V* turned, const V* eviden
   sums[a + 1] += high;
 }
 
+// Rows a, a + 1 of it: both halves of the symmetric square in a lone thread, else these rows' own sums only.
+template <class V, class Team>
+EPURE_HD void square_sums(const Team&, int np, int a, const V* turned, const V* evidence, V* sums) {
+  const V* row = turned + a * np;
+  int j = 0;
+  if (Team::alone) {
+    for (; j + EPURE_BLOCK <= a; j += EPURE_BLOCK) square_tile<EPURE_BLOCK>(np, a, j, turned, evidence, sums);
+    for (; j + 4 <= a; j += 4) square_tile<4>(np, a, j, turned, evidence, sums);
+    for (; j < a; j += 2) square_tile<2>(np, a, j, turned, evidence, sums);
+  }
+  for (; j < (Team::alone ? a + 2 : np); j += 2) {  // two columns: the diagonal's, or all in turn
+    const V* other[1] = {turned + j * np};
+    V acc[2][2];
+    sum_products<V, 2>(acc, row, other, j > a ? j : a, np);
+    EPURE_UNROLL
+    for (int r = 0; r < 2; ++r)
+      sums[a + r] += acc[r][0] * acc[r][0] * evidence[j] + acc[r][1] * acc[r][1] * evidence[j + 1];
+  }
+}
+
 // The reverse pass, without a factorisation or a solve: with D = dmean + dsample + dkl e (y - mean) and u = G dsample,
 //   pull = G^T G D,   de_i = pull_i (y_i - mean_i) + dkl / 2 sum_j (G^T G)_ij^2 e_j
 //                            - sum_k G_ki u_k (noise_k G_ki / 2 + sum_{l > k} noise_l G_li),   dy = e pull.
 // Source: Murray, "Differentiation of the Cholesky decomposition", 2016, eq. 8, for an outer product as its input.
 // Out: `pull`, `slope` (de). room.mean holds dmean + dsample, and is overwritten.
-template <class V>
-EPURE_HD void evidence_backward(int np, const EvidenceRoom<V>& room, const V* turned, V dkl, V* pull, V* slope) {
+template <class V, class Team>
+EPURE_HD void evidence_backward(const Team& team, int np, const EvidenceRoom<V>& room, const V* turned, V dkl, V* pull,
+                                V* slope) {
   using T = ScalarOf<V>;
   V *whole = room.pulled, *drawn = room.white, *sums = room.inverse;
-  for (int k = 0; k < np; ++k) {
+  for (int k = team.rank(); k < np; k += team.size()) {
     room.mean[k] += dkl * room.evidence[k] * room.apart[k];
-    whole[k] = drawn[k] = sums[k] = splat<V>(0);
+    sums[k] = splat<V>(0);
   }
-  for (int a = 0; a < np; a += 2) {
-    const V* g = turned + a * np;
-    for (int k = a; k < np; ++k) {
-      whole[k] += g[2 * k] * room.mean[a] + g[2 * k + 1] * room.mean[a + 1];
-      drawn[k] += g[2 * k] * room.sample[a] + g[2 * k + 1] * room.sample[a + 1];
-    }
-  }
-  for (int a = 0; a < np; a += 2) {
+  team.sync();
+  turn_back<2, V>(team, np, turned, {room.mean, room.sample}, {whole, drawn});
+  for (int a = 2 * team.rank(); a < np; a += 2 * team.size()) {
     const V* g = turned + a * np;
     V pulled[2] = {splat<V>(0), splat<V>(0)}, turn[2] = {splat<V>(0), splat<V>(0)}, later[2] = {splat<V>(0), splat<V>(0)};
     for (int k = np - 1; k >= a; --k) {
@@ -230,23 +277,16 @@ EPURE_HD void evidence_backward(int np, const EvidenceRoom<V>& room, const V* tu
         later[r] += noise * x;
       }
     }
-    int j = 0;
-    for (; j + EPURE_BLOCK <= a; j += EPURE_BLOCK) square_tile<EPURE_BLOCK>(np, a, j, turned, room.evidence, sums);
-    for (; j + 4 <= a; j += 4) square_tile<4>(np, a, j, turned, room.evidence, sums);
-    for (; j < a; j += 2) square_tile<2>(np, a, j, turned, room.evidence, sums);
-    const V* own[1] = {g};
-    V acc[2][2];
-    sum_products<V, 2>(acc, g, own, a, np);
-    const V across = acc[1][0] * acc[1][0];
-    sums[a] += acc[0][0] * acc[0][0] * room.evidence[a] + across * room.evidence[a + 1];
-    sums[a + 1] += acc[1][1] * acc[1][1] * room.evidence[a + 1] + across * room.evidence[a];
     EPURE_UNROLL
     for (int r = 0; r < 2; ++r) {
       pull[a + r] = pulled[r];
       slope[a + r] = pulled[r] * room.apart[a + r] - turn[r];
     }
+    square_sums(team, np, a, turned, room.evidence, sums);
   }
-  for (int k = 0; k < np; ++k) slope[k] += dkl * sums[k] * T(0.5);
+  team.sync();
+  for (int k = team.rank(); k < np; k += team.size()) slope[k] += dkl * sums[k] * T(0.5);
+  team.sync();
 }
 
 }  // namespace EPURE_ISA

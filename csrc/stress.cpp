@@ -1,11 +1,18 @@
-// Runs every CPU kernel of both instruction sets on odd sizes, for the sanitizers (csrc/sanitize.sh); no Python in it.
+// Runs every CPU kernel of both instruction sets on odd sizes, and the per-matrix headers by a team of threads, for the
+// sanitizers (csrc/sanitize.sh); no Python in it.
+#include <pthread.h>
+
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 #include <vector>
 
+#define EPURE_ISA team  // the headers once more, on plain numbers
 #include "cpu/kernels.h"
 #include "cpu/pool.h"
+#include "elbo.h"
+#include "evidence.h"
 
 namespace epure {
 namespace base {
@@ -172,6 +179,124 @@ void stress(const Kernels<T>& kernels, const std::vector<int>& sizes, long rows,
   kernels.condition_shared(shared);
 }
 
+// A team of threads on one matrix, as a block is on a GPU: what one of them writes without waiting, the thread sanitizer
+// sees; what they find is compared with what a lone thread finds.
+struct Crew {
+  static constexpr int count = 5;
+  pthread_barrier_t gate;
+  double part[count];
+  Crew() { pthread_barrier_init(&gate, nullptr, count); }
+  ~Crew() { pthread_barrier_destroy(&gate); }
+};
+struct Member {
+  static constexpr bool alone = false;
+  Crew* crew;
+  int own;
+  int rank() const { return own; }
+  int size() const { return Crew::count; }
+  void sync() const { pthread_barrier_wait(&crew->gate); }
+  double sum(double x) const {
+    sync();
+    crew->part[own] = x;
+    sync();
+    double total = 0;
+    for (double part : crew->part) total += part;
+    return total;
+  }
+};
+
+template <class Work>
+void by_crew(const Work& work) {
+  Crew crew;
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < Crew::count; ++rank) threads.emplace_back([&, rank] { work(Member{&crew, rank}); });
+  for (std::thread& thread : threads) thread.join();
+}
+
+using Values = std::vector<double>;
+
+void demand_equal(const Values& a, const Values& b, const char* what) {
+  for (std::size_t i = 0; i < a.size(); ++i) demand(std::fabs(a[i] - b[i]) <= 1e-10 * (1 + std::fabs(b[i])), what);
+}
+
+// The vectors of a room come first in `memory`, np numbers each; what they hold afterwards is the result.
+template <class Room, std::size_t Count>
+Room room_in(double* memory, int np, double* Room::* const (&vectors)[Count]) {
+  Room room{};
+  for (std::size_t i = 0; i < Count; ++i) room.*vectors[i] = memory + i * np;
+  return room;
+}
+
+void stress_team(int components, int each) {
+  using namespace team;
+  const int n = components * each, np = n + n % 2;
+  std::vector<int> start(np, 0), offset(np, 0);
+  int k = 0;
+  for (int i = 0; i < n; ++i) {
+    start[i] = i / each * each;
+    offset[i] = k;
+    k += start[i];
+  }
+  const Shape shape{n, np, k, start.data(), offset.data()};
+  const std::size_t square = std::size_t(np) * np;
+  Numbers<double> coupling(k), given(18 * np), root(square), identity(square, false), zeros(np, false);
+  for (int i = 0; i < np; ++i) {
+    identity.data[i * np + i] = 1;
+    for (int j = 0; j < np; ++j) root.data[i * np + j] *= j < i;
+    root.data[i * np + i] = 1;
+    for (int v : {0, 10}) given.data[v * np + i] = std::fabs(given.data[v * np + i]) + 0.1;
+  }
+  Values kl[2], vectors[2], matrices[2], gradients[2];
+  for (int way : {0, 1}) {
+    vectors[way].assign(given.data, given.data + 18 * np);
+    vectors[way].resize(23 * np);
+    matrices[way].resize(5 * square);
+    gradients[way].resize(k);
+    kl[way].resize(2);
+    double *values = vectors[way].data(), *rows = matrices[way].data();
+    const Prior<double> prior{zeros.data, identity.data, identity.data, identity.data, 0};
+    Room<double> room = room_in<Room<double>>(
+        values, np, {&Room<double>::variance, &Room<double>::mean, &Room<double>::noise, &Room<double>::scale,
+                     &Room<double>::centred, &Room<double>::white, &Room<double>::sample, &Room<double>::dvariance,
+                     &Room<double>::dmean, &Room<double>::dscale});
+    if (n % 2) values[0 * np + n] = 1, values[1 * np + n] = values[2 * np + n] = 0;
+    room.rows = rows;
+    room.coupling = coupling.data;
+    room.dcoupling = gradients[way].data();
+    const PriorSums<double> sums{rows + 2 * square, values + 20 * np};
+    EvidenceRoom<double> belief = room_in<EvidenceRoom<double>>(
+        values + 10 * np, np,
+        {&EvidenceRoom<double>::evidence, &EvidenceRoom<double>::apart, &EvidenceRoom<double>::noise,
+         &EvidenceRoom<double>::inverse, &EvidenceRoom<double>::white, &EvidenceRoom<double>::pulled,
+         &EvidenceRoom<double>::mean, &EvidenceRoom<double>::sample});
+    belief.rows = rows + 3 * square;
+    AnyCorner<double> corner;
+    room.corner = belief.corner = &corner;
+    const Whitening<double> white{root.data, zeros.data};
+    const auto work = [&](const auto& team) {
+      double own = 0, other = 0, bad = 0, *turned = rows + 4 * square;
+      elbo_forward(team, shape, prior, 0.9, room, rows + square, own, bad);
+      team.sync();
+      elbo_backward(team, shape, prior, 0.9, room, rows + square, 0.7, sums);
+      evidence_forward(team, np, white, belief, turned, other, bad);
+      team.sync();
+      evidence_backward(team, np, belief, turned, 0.7, values + 21 * np, values + 22 * np);
+      if (team.rank() != 0) return;
+      demand(bad == 0, "a team's matrix without a factor");
+      kl[way][0] = own;
+      kl[way][1] = other;
+    };
+    if (way)
+      by_crew(work);
+    else
+      work(Solo{});
+  }
+  demand_equal(kl[1], kl[0], "a team's KL");
+  demand_equal(vectors[1], vectors[0], "a team's vectors");
+  demand_equal(matrices[1], matrices[0], "a team's matrices");
+  demand_equal(gradients[1], gradients[0], "a team's gradients");
+}
+
 void stress_body(const Body& body) {
   for (int threads : {1, 3})
     for (long rows : {0L, 1L, 7L, 33L, 70L})
@@ -184,6 +309,8 @@ void stress_body(const Body& body) {
 }  // namespace
 
 int main() {
+  for (int components : {1, 3, 5})
+    for (int each : {1, 3, 5}) stress_team(components, each);
   stress_body(base::table);
 #if defined(EPURE_X86)
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) stress_body(avx2::table);

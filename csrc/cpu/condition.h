@@ -1,6 +1,7 @@
 // Exact conditioning over the batch, each row on its own subset.
 #pragma once
 
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -16,11 +17,17 @@ template <int W>
 struct Permutation {
   int* entry[W];  // (np,): padding maps to itself
   int observed[W];
-  bool uniform;  // the same in all lanes
+  bool uniform = false;  // the same in all lanes
+  const unsigned char* last = nullptr;  // the mask that all lanes had
 
   template <class Call>
   void read(const Call& call, const long (&row)[W]) {
     const Shape& shape = call.shape;
+    const std::size_t size = call.components;
+    const unsigned char* ours = call.mask + row[0] * size;
+    bool same = last && !std::memcmp(last, ours, size);  // rows are sorted by mask
+    for (int l = 1; same && l < W; ++l) same = !std::memcmp(ours, call.mask + row[l] * size, size);
+    if (same) return;
     uniform = true;
     for (int l = 0; l < W; ++l) {
       const unsigned char *mask = call.mask + row[l] * call.components, *other = call.mask + row[0] * call.components;
@@ -33,6 +40,7 @@ struct Permutation {
         if (!mask[call.component[i]]) entry[l][at++] = i;
       for (int i = shape.n; i < shape.np; ++i) entry[l][i] = i;
     }
+    last = uniform ? ours : nullptr;
   }
 };
 
@@ -104,12 +112,11 @@ inline void permute_full(const Shape& shape, const Permutation<W>& order, const 
 template <class V, class Sink>
 struct Ahead {
   Sink sink;
-  const char* row[Traits<V>::width];
-  long bytes, at = 0;
+  const Group<V>& next;
+  const ConditionCall<ScalarOf<V>>& call;
+  int tensor = 0;
+  long at = 0;  // bytes of this tensor's rows asked for
 
-  Ahead(const Sink& sink, const Group<V>& next, const void* from, long bytes) : sink(sink), bytes(bytes) {
-    for (int l = 0; l < Traits<V>::width; ++l) row[l] = static_cast<const char*>(from) + next.row[l] * bytes;
-  }
   template <int NB>
   EPURE_HD void corner(int j, const Corner<V, NB>& corner) {
     sink.template corner<NB>(j, corner);
@@ -118,8 +125,18 @@ struct Ahead {
   EPURE_HD void tile(int i, int j, const V (&acc)[2][NB]) {
     sink.template tile<NB>(i, j, acc);
 #if defined(__GNUC__)
-    for (int line = 0; line < 2 && at < bytes; ++line, at += 64)  // 280 tiles at n = 80, where a matrix has 400 lines
-      for (int l = 0; l < Traits<V>::width; ++l) __builtin_prefetch(row[l] + at, 0, 2);
+    const ScalarOf<V>* const tensors[] = {call.mean, call.observed, call.noise,
+                                          call.variance, call.coupling, call.covariance};
+    const long n = call.shape.n, numbers[] = {n, n, n, n, call.shape.k, n * n};
+    for (int line = 0; line < 2 && tensor < 6; ++line, at += 64) {  // 280 tiles at n = 80, where a row has 185 lines
+      const long bytes = tensors[tensor] ? numbers[tensor] * long(sizeof(ScalarOf<V>)) : 0;
+      const char* from = reinterpret_cast<const char*>(tensors[tensor]);
+      for (int l = 0; at < bytes && l < Traits<V>::width; ++l) __builtin_prefetch(from + next.row[l] * bytes + at, 0, 2);
+      if (at >= bytes) {
+        ++tensor;
+        at = -64;
+      }
+    }
 #endif
   }
 };
@@ -199,10 +216,8 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
         for (int j = 0; j <= i; ++j) rows[row_at(np, i) + 2 * j] = splat<V>(T(j == i));
       V bad = splat<V>(0);
       Stored<V> source{rows, np};
-      const void* matrices = call.coupling ? call.coupling : call.covariance;
-      const long bytes = long(sizeof(T)) * (call.coupling ? k : n * n);
-      Ahead<V, Conditioner<V>> sink({known, noise, drive, shift, spread}, Group<V>(next.first, next.second, call.order),
-                                    matrices, bytes);
+      const Group<V> following(next.first, next.second, call.order);
+      Ahead<V, Conditioner<V>> sink{{known, noise, drive, shift, spread}, following, call};
       factor(Solo{}, np, rows, static_cast<V*>(nullptr), corner, bad, source, sink);
       for (int i = 0; i < n; ++i) {  // back in the entries' own order
         if (order.uniform) {

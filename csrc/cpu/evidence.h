@@ -103,8 +103,8 @@ long evidence_forward(const EvidenceCall<ScalarOf<V>>& call) {
       for (int i = 0; i < np; ++i) line[i] = splat<V>(prior.mean[i]);
       load_evidence(call, group, np, line, room);
       V* turned = call.kept ? reinterpret_cast<V*>(call.kept) + g * square : own;
-      V bad = splat<V>(0);
-      const V kl = evidence_forward(np, prior, room, turned, bad);
+      V kl, bad = splat<V>(0);
+      evidence_forward(Solo{}, np, prior, room, turned, kl, bad);
       bad = not_finite(kl, bad);
       for (int i = 0; i < n; ++i) {
         bad = choose(room.evidence[i] < splat<V>(0), splat<V>(1), bad);
@@ -145,7 +145,7 @@ long evidence_backward(const EvidenceCall<ScalarOf<V>>& call) {
       V dkl = splat<V>(0);
       if (call.dkl) group.load(call.dkl, 1, 1, &dkl);
       const V* turned = reinterpret_cast<const V*>(call.kept) + g * square;
-      evidence_backward(np, room, turned, dkl, pull, slope);
+      evidence_backward(Solo{}, np, room, turned, dkl, pull, slope);
       for (int i = 0; i < np; ++i) pull[i] = pull[i] * room.evidence[i];
       hide(call, group, slope);
       store_reversed(group, pull, n, call.dcentre);

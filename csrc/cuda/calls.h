@@ -31,6 +31,25 @@ struct Call {
   T *centre, *tril;
 };
 
+// The conjugate posterior. Of `shape` only n and np count.
+template <class T>
+struct EvidenceCall {
+  Shape shape;
+  long rows;
+  const T* prior;                       // A (np, np), then m (np,): reversed and padded, see ../evidence.h
+  const T *centre, *precision, *noise;  // (B, N); noise may be null
+  const unsigned char* mask;            // (B, C)
+  const int* component;                 // (N,)
+  int components;
+  T *mean, *sample, *kl, *tril;         // sample and tril may be null; the reverse pass reads the mean
+  T* turned;                            // np * np numbers a row where `keep`, for the reverse pass, else a team
+  bool keep;
+  int* bad;
+  const T *dmean, *dsample, *dkl;       // null: zeros
+  T *dcentre, *dprecision;
+  T* scratch;
+};
+
 // Numbers of scratch a team needs where a block's shared memory does not hold its matrix, else 0.
 template <class T>
 long scratch_size(int np);
@@ -44,6 +63,11 @@ template <class T>
 int assemble(const Call<T>& call, std::uintptr_t stream);  // covariance written to `tril`
 template <class T>
 int condition(const Call<T>& call, std::uintptr_t stream);
+
+template <class T>
+int evidence_forward(const EvidenceCall<T>& call, std::uintptr_t stream);
+template <class T>
+int evidence_backward(const EvidenceCall<T>& call, std::uintptr_t stream);
 
 const char* describe(int error);
 

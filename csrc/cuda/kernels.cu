@@ -4,6 +4,7 @@
 
 #include "../condition.h"
 #include "../elbo.h"
+#include "../evidence.h"
 
 namespace epure {
 namespace cuda {
@@ -54,8 +55,8 @@ long team_numbers(int np) {
 }
 
 // A team's memory: shared where it fits, else its part of the scratch.
-template <class T>
-__device__ T* team_memory(const Call<T>& call) {
+template <class T, class AnyCall>
+__device__ T* team_memory(const AnyCall& call) {
   extern __shared__ __align__(16) unsigned char shared[];
   if (!call.scratch) return reinterpret_cast<T*>(shared);
   return call.scratch + long(blockIdx.x) * (long(call.shape.np) * call.shape.np + long(kVectors) * call.shape.np);
@@ -106,7 +107,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) elbo_forward_kernel(Call<T> call) {
   __shared__ AnyCorner<T> corner;
   const int n = call.shape.n, np = call.shape.np;
-  Room<T> room = room_of(team_memory(call), np, &corner);
+  Room<T> room = room_of(team_memory<T>(call), np, &corner);
   const Prior<T> prior = prior_at(call.prior, np);
   for (long b = blockIdx.x; b < call.rows; b += gridDim.x) {
     load_room(call, b, room);
@@ -127,7 +128,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) elbo_backward_kernel(Call<T> call) {
   __shared__ AnyCorner<T> corner;
   const int n = call.shape.n, np = call.shape.np;
-  Room<T> room = room_of(team_memory(call), np, &corner);
+  Room<T> room = room_of(team_memory<T>(call), np, &corner);
   const Prior<T> prior = prior_at(call.prior, np);
   T* own = call.sums ? call.sums + blockIdx.x * (long(np) * np + np) : nullptr;
   const PriorSums<T> sums{own, own ? own + long(np) * np : nullptr};
@@ -171,7 +172,7 @@ __global__ void __launch_bounds__(kThreads) condition_kernel(Call<T> call) {
   __shared__ AnyCorner<T> corner;
   __shared__ int known;
   const int n = call.shape.n, np = call.shape.np;
-  T* rows = team_memory(call);
+  T* rows = team_memory<T>(call);
   T* at = rows + long(np) * np;
   T *variance = at, *scale = at + np, *seen = at + 2 * np, *noise = at + 3 * np, *drive = at + 4 * np;
   T *shift = at + 5 * np, *spread = at + 6 * np;
@@ -232,6 +233,89 @@ __global__ void __launch_bounds__(kThreads) condition_kernel(Call<T> call) {
   }
 }
 
+template <class T>
+__device__ EvidenceRoom<T> evidence_room(T* memory, int np) {
+  EvidenceRoom<T> room{};
+  room.rows = memory;
+  T* at = memory + long(np) * np;
+  T** const pieces[] = {&room.evidence, &room.apart,  &room.noise, &room.inverse,
+                        &room.white,    &room.pulled, &room.mean,  &room.sample};
+  for (T** piece : pieces) {
+    *piece = at;
+    at += np;
+  }
+  return room;
+}
+
+// Row b's evidence, reversed; `middle` (np,) likewise, or (N,) in the entries' own order.
+template <class T>
+__device__ void load_evidence(const EvidenceCall<T>& call, long b, const T* middle, bool reversed, EvidenceRoom<T>& room) {
+  const int n = call.shape.n;
+  for (int i = threadIdx.x; i < call.shape.np; i += kThreads) {
+    const int own = n - 1 - i;
+    const long at = b * n + own;
+    const bool seen = i < n && call.mask[b * call.components + call.component[own]];
+    room.evidence[i] = seen ? call.precision[at] : T(0);
+    room.apart[i] = seen ? call.centre[at] - middle[reversed ? i : own] : T(0);
+    room.noise[i] = i < n && call.noise ? call.noise[at] : T(0);
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) evidence_forward_kernel(EvidenceCall<T> call) {
+  __shared__ AnyCorner<T> corner;
+  const int n = call.shape.n, np = call.shape.np;
+  const long square = long(np) * np;
+  EvidenceRoom<T> room = evidence_room(team_memory<T>(call), np);
+  room.corner = &corner;
+  const Whitening<T> prior{call.prior, call.prior + square};
+  for (long b = blockIdx.x; b < call.rows; b += gridDim.x) {
+    load_evidence(call, b, prior.mean, true, room);
+    __syncthreads();
+    T* turned = call.turned + (call.keep ? b : long(blockIdx.x)) * square;
+    T kl, bad = 0;
+    evidence_forward(Block{}, np, prior, room, turned, kl, bad);
+    for (int i = threadIdx.x; i < n; i += kThreads) {
+      call.mean[b * n + n - 1 - i] = room.mean[i];
+      if (call.sample) call.sample[b * n + n - 1 - i] = room.sample[i];
+    }
+    for (int at = threadIdx.x; call.tril && at < n * n; at += kThreads) {
+      const int i = at / n, j = at % n;
+      call.tril[b * n * n + at] = j <= i ? turned[row_at(np, n - 1 - i) + 2 * (n - 1 - j)] : T(0);
+    }
+    if (threadIdx.x == 0) {
+      call.kl[b] = kl;
+      call.bad[b] = bad != T(0) || !(kl - kl == T(0));
+    }
+    __syncthreads();
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) evidence_backward_kernel(EvidenceCall<T> call) {
+  const int n = call.shape.n, np = call.shape.np;
+  T* memory = team_memory<T>(call);
+  EvidenceRoom<T> room = evidence_room(memory, np);
+  T *pull = memory + long(np) * np + 8 * np, *slope = pull + np;
+  for (long b = blockIdx.x; b < call.rows; b += gridDim.x) {
+    load_evidence(call, b, call.mean + b * n, false, room);
+    for (int i = threadIdx.x; i < np; i += kThreads) {
+      const long at = b * n + n - 1 - i;
+      room.sample[i] = i < n && call.dsample ? call.dsample[at] : T(0);
+      room.mean[i] = room.sample[i] + (i < n && call.dmean ? call.dmean[at] : T(0));
+    }
+    __syncthreads();
+    const T* turned = call.turned + b * long(np) * np;
+    evidence_backward(Block{}, np, room, turned, call.dkl ? call.dkl[b] : T(0), pull, slope);
+    for (int i = threadIdx.x; i < n; i += kThreads) {
+      const int own = n - 1 - i;
+      call.dcentre[b * n + own] = pull[i] * room.evidence[i];
+      call.dprecision[b * n + own] = call.mask[b * call.components + call.component[own]] ? slope[i] : T(0);
+    }
+    __syncthreads();
+  }
+}
+
 int shared_limit() {
   int device = 0, limit = 0;
   if (cudaGetDevice(&device) != cudaSuccess) return 48 << 10;
@@ -239,8 +323,8 @@ int shared_limit() {
   return limit - (4 << 10);  // the static part: the corner and the sums
 }
 
-template <class T>
-int launch(void (*kernel)(Call<T>), const Call<T>& call, long shared, std::uintptr_t stream) {
+template <class AnyCall>
+int launch(void (*kernel)(AnyCall), const AnyCall& call, long shared, std::uintptr_t stream) {
   if (call.rows == 0) return cudaSuccess;
   if (shared > (48 << 10)) {
     const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared));
@@ -251,8 +335,8 @@ int launch(void (*kernel)(Call<T>), const Call<T>& call, long shared, std::uintp
   return cudaGetLastError();
 }
 
-template <class T>
-long shared_bytes(const Call<T>& call) {
+template <class T, class AnyCall>
+long shared_bytes(const AnyCall& call) {
   return call.scratch ? 0 : team_numbers<T>(call.shape.np) * long(sizeof(T));
 }
 
@@ -265,11 +349,11 @@ long scratch_size(int np) {
 }
 template <class T>
 int elbo_forward(const Call<T>& call, std::uintptr_t stream) {
-  return launch(elbo_forward_kernel<T>, call, shared_bytes(call), stream);
+  return launch(elbo_forward_kernel<T>, call, shared_bytes<T>(call), stream);
 }
 template <class T>
 int elbo_backward(const Call<T>& call, std::uintptr_t stream) {
-  return launch(elbo_backward_kernel<T>, call, shared_bytes(call), stream);
+  return launch(elbo_backward_kernel<T>, call, shared_bytes<T>(call), stream);
 }
 template <class T>
 int assemble(const Call<T>& call, std::uintptr_t stream) {
@@ -277,7 +361,15 @@ int assemble(const Call<T>& call, std::uintptr_t stream) {
 }
 template <class T>
 int condition(const Call<T>& call, std::uintptr_t stream) {
-  return launch(condition_kernel<T>, call, shared_bytes(call), stream);
+  return launch(condition_kernel<T>, call, shared_bytes<T>(call), stream);
+}
+template <class T>
+int evidence_forward(const EvidenceCall<T>& call, std::uintptr_t stream) {
+  return launch(evidence_forward_kernel<T>, call, shared_bytes<T>(call), stream);
+}
+template <class T>
+int evidence_backward(const EvidenceCall<T>& call, std::uintptr_t stream) {
+  return launch(evidence_backward_kernel<T>, call, shared_bytes<T>(call), stream);
 }
 const char* describe(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
 
@@ -286,7 +378,9 @@ const char* describe(int error) { return cudaGetErrorString(static_cast<cudaErro
   template int elbo_forward<T>(const Call<T>&, std::uintptr_t);         \
   template int elbo_backward<T>(const Call<T>&, std::uintptr_t);        \
   template int assemble<T>(const Call<T>&, std::uintptr_t);             \
-  template int condition<T>(const Call<T>&, std::uintptr_t);
+  template int condition<T>(const Call<T>&, std::uintptr_t);            \
+  template int evidence_forward<T>(const EvidenceCall<T>&, std::uintptr_t); \
+  template int evidence_backward<T>(const EvidenceCall<T>&, std::uintptr_t);
 EPURE_INSTANTIATE(float)
 EPURE_INSTANTIATE(double)
 

@@ -105,12 +105,59 @@ void condition(const std::vector<Address>& layout, long rows, double shrink, Add
 }
 
 template <class T>
+cuda::EvidenceCall<T> evidence_call(int n, long rows, Address scratch, Address centre, Address precision, Address noise,
+                                    Address mask, Address component, int components, Address mean, Address turned) {
+  cuda::EvidenceCall<T> call{};
+  call.shape = Shape{n, n + n % 2, 0, nullptr, nullptr};
+  call.rows = rows;
+  call.scratch = at<T>(scratch);
+  call.centre = at<T>(centre);
+  call.precision = at<T>(precision);
+  call.noise = at<T>(noise);
+  call.mask = at<unsigned char>(mask);
+  call.component = at<int>(component);
+  call.components = components;
+  call.mean = at<T>(mean);
+  call.turned = at<T>(turned);
+  return call;
+}
+
+template <class T>
+void evidence_forward(int n, long rows, Address scratch, Address stream, Address centre, Address precision,
+                      Address noise, Address mask, Address component, int components, Address mean, Address turned,
+                      bool keep, Address prior, Address sample, Address kl, Address tril, Address bad) {
+  auto call = evidence_call<T>(n, rows, scratch, centre, precision, noise, mask, component, components, mean, turned);
+  call.keep = keep;
+  call.prior = at<T>(prior);
+  call.sample = at<T>(sample);
+  call.kl = at<T>(kl);
+  call.tril = at<T>(tril);
+  call.bad = at<int>(bad);
+  check(cuda::evidence_forward(call, stream));
+}
+
+template <class T>
+void evidence_backward(int n, long rows, Address scratch, Address stream, Address centre, Address precision,
+                       Address noise, Address mask, Address component, int components, Address mean, Address turned,
+                       Address dmean, Address dsample, Address dkl, Address dcentre, Address dprecision) {
+  auto call = evidence_call<T>(n, rows, scratch, centre, precision, noise, mask, component, components, mean, turned);
+  call.dmean = at<T>(dmean);
+  call.dsample = at<T>(dsample);
+  call.dkl = at<T>(dkl);
+  call.dcentre = at<T>(dcentre);
+  call.dprecision = at<T>(dprecision);
+  check(cuda::evidence_backward(call, stream));
+}
+
+template <class T>
 void define(py::module_& m, const std::string& suffix) {
   const auto name = [&](const char* op) { return "cuda_" + (op + suffix); };
   m.def(name("elbo_forward").c_str(), &elbo_forward<T>);
   m.def(name("elbo_backward").c_str(), &elbo_backward<T>);
   m.def(name("assemble").c_str(), &assemble<T>);
   m.def(name("condition").c_str(), &condition<T>);
+  m.def(name("evidence_forward").c_str(), &evidence_forward<T>);
+  m.def(name("evidence_backward").c_str(), &evidence_backward<T>);
 }
 
 }  // namespace

@@ -186,10 +186,10 @@ def evidence(
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None, int]:
     """See `reference.evidence`. Differentiable once, in the evidence only (`backend` sends the rest to the twin).
 
-    The twin runs on CUDA, and in exported graphs, which have no custom operations.
+    The twin runs in exported graphs, which have no custom operations.
     """
     inputs = prior_mean, prior_tril, centre, precision, mask
-    if torch.compiler.is_exporting() or centre.device.type != "cpu":
+    if torch.compiler.is_exporting():
         return reference.evidence(*inputs, sizes, noise, with_tril)
     if torch.compiler.is_compiling():
         mean, sample, kl, tril, _ = ops.evidence(*inputs, sizes, noise, with_tril)

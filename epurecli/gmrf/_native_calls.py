@@ -265,6 +265,8 @@ def condition_shared(
 def evidence_kept(centre: Tensor) -> int:
     """Numbers in the buffer that the reverse pass of `evidence` reads."""
     rows, size = centre.shape
+    if centre.device.type == "cuda":
+        return cuda.evidence_kept(size, rows)
     return ext.evidence_kept(size, rows, centre.dtype == _F64)
 
 
@@ -280,6 +282,8 @@ def evidence(
     kept: Tensor | None,
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None, int]:
     """-> as `reference.evidence`; fills the buffer for the reverse pass"""
+    if centre.is_cuda:
+        return cuda.evidence(prior_mean, prior_tril, centre, precision, mask, sizes, noise, with_tril, kept)
     rows, size = centre.shape
     mean, kl = torch.empty_like(centre), centre.new_empty(rows)
     sample = None if noise is None else torch.empty_like(centre)
@@ -319,17 +323,12 @@ def evidence_backward(
 ) -> tuple[Tensor, Tensor]:
     """-> gradients of the evidence's means and precisions (B, N)"""
     dcentre, dprecision = torch.empty_like(centre), torch.empty_like(centre)
-    _EVIDENCE_BACKWARD[centre.dtype](
-        sizes,
-        len(centre),
-        torch.get_num_threads(),
-        centre.data_ptr(),
-        precision.data_ptr(),
-        mask.data_ptr(),
-        *(0 if x is None else x.data_ptr() for x in (noise, mean, kept, dmean, dsample, dkl)),
-        dcentre.data_ptr(),
-        dprecision.data_ptr(),
-    )
+    tensors = centre, precision, mask, noise, mean, kept, dmean, dsample, dkl, dcentre, dprecision
+    if centre.is_cuda:
+        cuda.evidence_backward(sizes, *tensors)
+    else:
+        pointers = (0 if x is None else x.data_ptr() for x in tensors)
+        _EVIDENCE_BACKWARD[centre.dtype](sizes, len(centre), torch.get_num_threads(), *pointers)
     if dtril is not None:
         dprecision -= masks.spread_mask(mask, sizes) * reference.turning(tril, dtril)
     return dcentre, dprecision

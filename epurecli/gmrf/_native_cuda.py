@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from epurecli.gmrf import _epure_native as ext
-from epurecli.gmrf import reference
+from epurecli.gmrf import masks, reference
 from epurecli.gmrf.masks import MaskGroups
 
 _SUFFIX = {torch.float32: "_f32", torch.float64: "_f64"}
@@ -168,3 +168,71 @@ def condition(
     after = (0 if x is None else x.data_ptr() for x in (centre, sample, tril, bad))
     _call("condition", observed, layout, rows, shrink, scratch.data_ptr(), stream, *before, len(sizes), *after)
     return centre, sample, tril, reference.first_row(bad != 0)
+
+
+def evidence_kept(size: int, rows: int) -> int:
+    """Numbers in the buffer that the reverse pass of `evidence` reads."""
+    even = size + size % 2
+    return rows * even * even
+
+
+def evidence(
+    prior_mean: Tensor,
+    prior_tril: Tensor,
+    centre: Tensor,
+    precision: Tensor,
+    mask: Tensor,
+    sizes: tuple[int, ...],
+    noise: Tensor | None,
+    with_tril: bool,
+    kept: Tensor | None,
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None, int]:
+    """See `_native_calls.evidence`."""
+    rows, size = centre.shape
+    mean, kl = torch.empty_like(centre), centre.new_empty(rows)
+    sample = None if noise is None else torch.empty_like(centre)
+    tril = centre.new_empty(rows, size, size) if with_tril else None
+    bad = torch.empty(rows, dtype=torch.int32, device=centre.device)
+    turned = centre.new_empty(evidence_kept(size, min(rows, ext.cuda_teams))) if kept is None else kept
+    prior, room = _reversed(prior_mean, prior_tril), _room(centre, size, rows)
+    shared = _evidence_arguments(sizes, (centre, precision, noise, mask), mean, turned, room)
+    pointers = (0 if x is None else x.data_ptr() for x in (prior, sample, kl, tril, bad))
+    _call("evidence_forward", centre, *shared, kept is not None, *pointers)
+    negative = (masks.spread_mask(mask, sizes) & (precision < 0)).any(1)
+    found = mean if sample is None else sample
+    return mean, sample, kl, tril, reference.first_row((bad != 0) | negative | ~torch.isfinite(found).all(1))
+
+
+def evidence_backward(
+    sizes: tuple[int, ...],
+    centre: Tensor,
+    precision: Tensor,
+    mask: Tensor,
+    noise: Tensor | None,
+    mean: Tensor,
+    kept: Tensor,
+    *others: Tensor | None,  # dmean, dsample, dkl; out: dcentre, dprecision
+) -> None:
+    """Fills the gradients of the evidence's means and precisions."""
+    room = _room(centre, sum(sizes), len(centre))
+    shared = _evidence_arguments(sizes, (centre, precision, noise, mask), mean, kept, room)
+    _call("evidence_backward", centre, *shared, *(0 if x is None else x.data_ptr() for x in others))
+
+
+def _evidence_arguments(
+    sizes: tuple[int, ...],
+    tensors: tuple[Tensor | None, ...],  # centre, precision, noise, mask
+    mean: Tensor,
+    turned: Tensor,
+    room: tuple[Tensor, int],
+) -> list[int]:
+    (rows, size), component = mean.shape, _layout(sizes, mean.device)[2]
+    before = [0 if x is None else x.data_ptr() for x in (*tensors, component)]
+    return [size, rows, room[0].data_ptr(), room[1], *before, len(sizes), mean.data_ptr(), turned.data_ptr()]
+
+
+def _reversed(mean: Tensor, tril: Tensor) -> Tensor:
+    """The prior as csrc/evidence.h reads it: its entries from the last to the first, padded to an even size."""
+    odd = len(mean) % 2
+    root = torch.block_diag(tril.tril().flip(0, 1).mT, torch.eye(odd, dtype=tril.dtype, device=tril.device))
+    return torch.cat([root.flatten(), torch.nn.functional.pad(mean.flip(0), (0, odd))])

@@ -52,3 +52,24 @@ def test_assembly_and_conditioning(
             results[-1] += [found.mean, found.sample, found.scale_tril]
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 1500])
+@pytest.mark.parametrize("sizes", LAYOUTS, ids=str)
+def test_evidence(sizes: tuple[int, ...], rows: int, make: Callable, native: ModuleType) -> None:
+    problem = make(sizes, rows)
+    mask = problem.mask().cuda()
+    results = []
+    for body in (native, reference):
+        prior = [x.cuda() for x in (problem.prior.mean, problem.prior.scale_tril)]
+        wanted = [x.cuda().requires_grad_() for x in (problem.observed, problem.variance)]
+        noise = problem.noise.cuda()
+        mean, sample, kl, tril, bad = body.evidence(*prior, *wanted, mask, sizes, noise, True)
+        assert bad == -1
+        loss = sample.square().sum() + mean.sin().sum() + kl.sum() + tril.square().sum()
+        results.append([mean, sample, kl, tril, *torch.autograd.grad(loss, wanted)])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+    with torch.no_grad():  # without a buffer for the reverse pass
+        alone = native.evidence(*prior, *wanted, mask, sizes, None, False)
+    torch.testing.assert_close(alone[0], results[0][0], rtol=1e-12, atol=1e-12)
