@@ -138,8 +138,7 @@ long elbo_backward(const ElboCall<ScalarOf<V>>& call) {
   if (!folded) return -1;
   for (int t = 1; t <= teams; ++t)
     for (std::size_t i = 0; i < folded; ++i) partial[i] += partial[folded * t + i];
-  double* room = static_cast<double*>(scratch(sizeof(double) * std::size_t(np) * np));
-  prior_gradient(n, np, prior, partial, room, partial[folded - 1], call.dprior_tril);
+  prior_gradient(n, np, prior, partial, partial[folded - 1], call.dprior_tril);
   for (int i = 0; i < n; ++i) call.dprior_mean[i] = T(-partial[std::size_t(np) * np + i]);
   delete[] partial;
   return -1;

@@ -1,12 +1,13 @@
 """Times the Gaussian operations side by side, in one process: `python tests/bench/bench_gmrf.py [--quick]`.
 
 Medians in milliseconds. Rivals stand in gmrf_rivals.py; "best" is the fastest of the torch ways, "compile" that way
-compiled.
+compiled. A dash: it needs too much memory, or torch fails at it.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import statistics
 import sys
@@ -80,7 +81,8 @@ def step_times(size: int, rows: int, seconds: float, compiled: bool, backward: b
     found = {"native": timed(native)}
     if 4 * 12 * rows * size * size > MEMORY:
         return found
-    found["earlier"] = timed(rivals.earlier)
+    with contextlib.suppress(RuntimeError):  # the CPU build's batched LU fails at n=192
+        found["earlier"] = timed(rivals.earlier)
     ways = {name: timed(step) for name, step in rivals.BEST.items()}
     name = min(ways, key=ways.get)
     found["best"] = ways[name]

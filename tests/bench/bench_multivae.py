@@ -65,7 +65,7 @@ def load_multivae() -> tuple[types.ModuleType, types.ModuleType]:
     return models, base
 
 
-def networks(size: tuple[int, int]) -> tuple[nn.Module, nn.Module]:
+def networks(size: tuple[int, int], widths: tuple[int, int] = WIDTHS) -> tuple[nn.Module, nn.Module]:
     """One component's encoder and decoder in their wrapping."""
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn.base_architectures import BaseDecoder, BaseEncoder
@@ -74,7 +74,7 @@ def networks(size: tuple[int, int]) -> tuple[nn.Module, nn.Module]:
         def __init__(self) -> None:
             super().__init__()
             self.latent_dim = LATENT
-            self.trunk = Encoder(1, size, WIDTHS, 0.0, PATCH)
+            self.trunk = Encoder(1, size, widths, 0.0, PATCH)
             self.moments = nn.Linear(self.trunk.features, 2 * LATENT)
 
         def forward(self, x: Tensor) -> object:
@@ -85,7 +85,7 @@ def networks(size: tuple[int, int]) -> tuple[nn.Module, nn.Module]:
         def __init__(self) -> None:
             super().__init__()
             self.latent_dim = LATENT
-            self.trunk = Decoder(1, size, WIDTHS[::-1], PATCH)
+            self.trunk = Decoder(1, size, widths[::-1], PATCH)
             self.expand = nn.Linear(LATENT, self.trunk.features)
 
         def forward(self, z: Tensor) -> object:
@@ -98,10 +98,12 @@ def networks(size: tuple[int, int]) -> tuple[nn.Module, nn.Module]:
 class Rival:
     """A MultiVae model with the calls that the judge needs."""
 
-    def __init__(self, name: str, components: tuple[str, ...], size: tuple[int, int]) -> None:
+    def __init__(
+        self, name: str, components: tuple[str, ...], size: tuple[int, int], widths: tuple[int, int] = WIDTHS
+    ) -> None:
         models, self.base = load_multivae()
         self.components = components
-        pairs = {component: networks(size) for component in components}
+        pairs = {component: networks(size, widths) for component in components}
         config = getattr(models, f"{name}Config")(
             n_modalities=len(components),
             latent_dim=LATENT,
@@ -196,16 +198,28 @@ def ours(config_name: str, data: dict, images: Tensor, conditions: Tensor, bfloa
         yield count
 
 
-def theirs(name: str, dataset: Dataset, images: Tensor) -> Iterator[int]:
+def theirs(name: str, dataset: Dataset, images: Tensor, widths: tuple[int, int] = WIDTHS) -> Iterator[int]:
     """Likewise of one of MultiVae's."""
     torch.manual_seed(0)
-    rival = Rival(name, dataset.components, dataset.image_size)
+    rival = Rival(name, dataset.components, dataset.image_size, widths)
     model = rival.model.train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, fused=True)
     count = sum(p.numel() for p in model.parameters())
     while True:
         rival.step(images[torch.randperm(len(images))[:BATCH]], optimizer)
         yield count
+
+
+def as_large_as(parameters: int, dataset: Dataset) -> tuple[int, int]:
+    """Widths of our trunks with which a MultiVae model has about so many parameters."""
+    choices = [(width, 2 * width) for width in range(32, 257, 4)]
+
+    def count(widths: tuple[int, int]) -> int:
+        return len(dataset.components) * sum(
+            p.numel() for n in networks(dataset.image_size, widths) for p in n.parameters()
+        )
+
+    return min(choices, key=lambda widths: abs(count(widths) - parameters))
 
 
 def race(dataset: Dataset, data: dict, names: list[str], turns: int = 12, steps: int = 15) -> None:
@@ -216,6 +230,9 @@ def race(dataset: Dataset, data: dict, names: list[str], turns: int = 12, steps:
         for rounded in (False, True):
             name = f"{config}, {'bfloat16' if rounded else 'float32'}"
             runners[name] = ours(config, data, batch.image, batch.condition, rounded)
+    widths = as_large_as(next(runners["gmrf_mvae_toy, float32"]), dataset)
+    for name in names:
+        runners[f"{name}, as large as gmrf_mvae_toy: {widths}"] = theirs(name, dataset, batch.image, widths)
     times: dict[str, list[float]] = {name: [] for name in runners}
     for _ in range(turns + 2):
         for name, runner in runners.items():
