@@ -126,6 +126,25 @@ def condition_times(seconds: float) -> None:
     show("condition, each, B=4096", each)
 
 
+def condition_limits(seconds: float) -> None:
+    """What this machine needs for the bytes of one and for the multiply-adds of the other, and nothing else."""
+    rng, rows, size = torch.Generator().manual_seed(1), 65536, 80
+    order = torch.randperm(rows, generator=rng)
+    tensors = [torch.randn(rows, size, generator=rng) for _ in range(2)]
+    results = [torch.empty(rows, size) for _ in tensors]
+
+    def gather() -> None:  # observed and noise read in the order of the masks, mean and sample written
+        for source, target in zip(tensors, results, strict=True):
+            torch.index_select(source, 0, order, out=target)
+
+    side = 1024
+    left, right = torch.randn(side, side, generator=rng), torch.randn(side, side, generator=rng)
+    peak = 2 * side**3 / median(lambda: left @ right, seconds) / 1e6  # GFLOP/s
+    flops = 4096 * (size**3 / 3 + 2 * size**2)  # a factorisation, and its product with the deviations and the noise
+    print(f"{'limit: bytes of shared, gathered':34} {median(gather, seconds):43.3f}")
+    print(f"{'limit: multiply-adds of each':34} {1e3 * flops / peak / 1e9:43.3f}   ({peak:.0f} GFLOP/s)", flush=True)
+
+
 def evidence_times(size: int, rows: int, seconds: float, backward: bool) -> dict[str, float]:
     """The conjugate posterior under a prior that needs no gradient; the rival is the twin, its reverse pass by hand."""
     tensors, prior, sizes = inputs(size, rows)
@@ -172,6 +191,7 @@ def main() -> None:
     }
     show("assemble, n=80, B=4096, forward", found)
     condition_times(args.seconds)
+    condition_limits(args.seconds)
     for size, rows in ((12, 64), (80, 32), (80, 256), (192, 64)):
         show(f"evidence, n={size}, B={rows}, f+b", evidence_times(size, rows, args.seconds, True))
         show(f"evidence, n={size}, B={rows}, forward", evidence_times(size, rows, args.seconds, False))
