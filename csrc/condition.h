@@ -36,6 +36,8 @@ struct Conditioner {
   V* drive;        // in: x - mean where observed; out: w
   V* shift;        // in: 0; out: conditional mean - mean
   V* spread;       // in: 0; out: sample - conditional mean
+  int seen;        // entries before it are observed in every lane
+  int hidden;      // from it on they are missing in every lane
 
   template <int NB>
   EPURE_HD void corner(int j, const Corner<V, NB>& corner) {
@@ -57,6 +59,8 @@ struct Conditioner {
   }
   template <int NB>
   EPURE_HD void tile(int i, int j, const V (&acc)[2][NB]) {
+    if (j + NB <= seen) return add<NB>(i, j, acc, shift);
+    if (j >= hidden) return add<NB>(i, j, acc, spread);
     V moved[2] = {shift[i], shift[i + 1]}, spreads[2] = {spread[i], spread[i + 1]};
     EPURE_UNROLL
     for (int c = 0; c < NB; ++c) {
@@ -71,6 +75,17 @@ struct Conditioner {
     shift[i + 1] = moved[1];
     spread[i] = spreads[0];
     spread[i + 1] = spreads[1];
+  }
+  template <int NB>
+  EPURE_HD void add(int i, int j, const V (&acc)[2][NB], V* sums) {
+    V low = sums[i], high = sums[i + 1];
+    EPURE_UNROLL
+    for (int c = 0; c < NB; ++c) {
+      low += acc[0][c] * drive[j + c];
+      high += acc[1][c] * drive[j + c];
+    }
+    sums[i] = low;
+    sums[i + 1] = high;
   }
 };
 

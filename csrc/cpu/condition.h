@@ -1,6 +1,7 @@
 // Exact conditioning over the batch, each row on its own subset.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -17,8 +18,19 @@ template <int W>
 struct Permutation {
   int* entry[W];  // (np,): padding maps to itself
   int observed[W];
-  bool uniform = false;  // the same in all lanes
+  bool uniform = false;  // the same in all lanes, and then:
+  int* place;            // (n,) where an entry stands
+  int *start, *offset;   // (np,) the permuted matrix's own packed form, as in Shape
   const unsigned char* last = nullptr;  // the mask that all lanes had
+
+  static constexpr std::size_t rooms = W + 3;  // np numbers each
+
+  void settle(int* room, int np) {
+    for (int l = 0; l < W; ++l) entry[l] = room + l * np;
+    place = room + W * np;
+    start = place + np;
+    offset = start + np;
+  }
 
   template <class Call>
   void read(const Call& call, const long (&row)[W]) {
@@ -30,8 +42,8 @@ struct Permutation {
     if (same) return;
     uniform = true;
     for (int l = 0; l < W; ++l) {
-      const unsigned char *mask = call.mask + row[l] * call.components, *other = call.mask + row[0] * call.components;
-      for (int c = 0; c < call.components; ++c) uniform = uniform && (mask[c] != 0) == (other[c] != 0);
+      const unsigned char* mask = call.mask + row[l] * size;
+      for (int c = 0; c < call.components; ++c) uniform = uniform && (mask[c] != 0) == (ours[c] != 0);
       int at = 0;
       for (int i = 0; i < shape.n; ++i)
         if (mask[call.component[i]]) entry[l][at++] = i;
@@ -41,42 +53,50 @@ struct Permutation {
       for (int i = shape.n; i < shape.np; ++i) entry[l][i] = i;
     }
     last = uniform ? ours : nullptr;
+    if (uniform) pack(call);
+  }
+
+  template <class Call>
+  void pack(const Call& call) {
+    int packed = 0;
+    for (int i = 0; i < call.shape.np; ++i) {
+      const bool pads = i >= call.shape.n;
+      const int own = entry[0][i];
+      const bool same = i && !pads && call.component[own] == call.component[entry[0][i - 1]];
+      start[i] = pads ? 0 : same ? start[i - 1] : i;
+      offset[i] = packed;
+      packed += start[i];
+      if (!pads) place[own] = i;
+    }
   }
 };
 
-// The permuted lower triangle from the packed form, into pairs of rows.
+// Rows of packed couplings into lanes and into the permuted order's packed form, where all lanes have one order.
+// `ends`: where each component ends.
+template <class V, int W>
+inline void load_permuted(const ConditionCall<ScalarOf<V>>& call, const std::vector<int>& ends, const Group<V>& group,
+                          const Permutation<W>& order, V* out) {
+  const Shape& shape = call.shape;
+  const ScalarOf<V>* rows[W];
+  for (int l = 0; l < W; ++l) rows[l] = call.coupling + group.row[l] * shape.k;
+  for (int a = 0; a < shape.n; ++a)
+    for (int b = 0, stop; b < shape.start[a]; b = stop) {  // a component's entries: neighbours in either order
+      stop = ends[call.component[b]];
+      const int p = order.place[a], q = order.place[b];
+      V* to = p > q ? out + order.offset[p] + q : out + order.offset[q] + p;
+      load_lanes<V>(rows, shape.offset[a] + b, stop - b, to, p > q ? 1 : order.start[q]);
+    }
+}
+
+// The permuted lower triangle from the packed form, into pairs of rows; every lane has its own order.
 template <class V, int W>
 inline void permute_packed(const Shape& shape, const Permutation<W>& order, const V* variance, const V* coupling,
                            const V* scale, V* rows) {
   using T = ScalarOf<V>;
-  for (int i = 0; i < shape.n; ++i) {
-    V* row = rows + row_at(shape.np, i);
-    if (order.uniform) {
-      const int* entry = order.entry[0];
-      const int a = entry[i], from = shape.start[a];
-      const V own = scale[a];
-      for (int j = 0; j < i;) {  // a run: consecutive entries of one component
-        const int b = entry[j], start = shape.start[b];
-        int stop = j + 1;
-        while (stop < i && shape.start[entry[stop]] == start) ++stop;
-        if (start == from) {
-          for (; j < stop; ++j) row[2 * j] = splat<V>(0);
-        } else if (start < from) {
-          const V* packed = coupling + shape.offset[a] + b - j;
-          const V* other = scale + b - j;
-          for (; j < stop; ++j) row[2 * j] = packed[j] * own * other[j];
-        } else {  // column a of the other component's strip, whose rows are `start` long
-          const V* packed = coupling + shape.offset[b] + a;
-          const V* other = scale + b - j;
-          for (; j < stop; ++j, packed += start) row[2 * j] = *packed * own * other[j];
-        }
-      }
-      row[2 * i] = variance[a];
-      continue;
-    }
-    for (int l = 0; l < W; ++l) {  // lanes with masks of their own: number by number
+  for (int i = 0; i < shape.n; ++i)
+    for (int l = 0; l < W; ++l) {
       const int a = order.entry[l][i];
-      T* out = reinterpret_cast<T*>(row) + l;
+      T* out = reinterpret_cast<T*>(rows + row_at(shape.np, i)) + l;
       const T own = reinterpret_cast<const T*>(scale + a)[l];
       for (int j = 0; j < i; ++j) {
         const int b = order.entry[l][j], high = a > b ? a : b, low = a > b ? b : a;
@@ -86,7 +106,6 @@ inline void permute_packed(const Shape& shape, const Permutation<W>& order, cons
       }
       out[2 * i * W] = reinterpret_cast<const T*>(variance + a)[l];
     }
-  }
 }
 
 // Likewise from full matrices (B, N, N), of which it reads the lower triangle.
@@ -162,16 +181,20 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
   const int n = shape.n, np = shape.np, k = call.coupling ? shape.k : 0;
   const auto pieces = cut<W>(call);
   const long groups = long(pieces.size());
+  std::vector<int> ends(call.components);
+  for (int i = 0; i < n; ++i) ends[call.component[i]] = i + 1;
   Counter counter;
   return on_threads(call.threads, groups, matrix_cost(shape), [&](int) {
     const std::size_t numbers = std::size_t(k) + 11 * std::size_t(np) + std::size_t(np) * np;
-    Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * numbers + sizeof(int) * std::size_t(np) * W))};
+    const std::size_t places = Permutation<W>::rooms * std::size_t(np);
+    Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * numbers + sizeof(int) * places))};
     V *coupling = arena.take(k), *variance = arena.take(np), *scale = arena.take(np), *rows = arena.take(np * np);
     V *mean = arena.take(np), *value = arena.take(np), *noise = arena.take(np), *known = arena.take(np);
     V *drive = arena.take(np), *shift = arena.take(np), *spread = arena.take(np), *drawn = arena.take(np);
     V* centre = arena.take(np);
     Permutation<W> order;
-    for (int l = 0; l < W; ++l) order.entry[l] = reinterpret_cast<int*>(arena.start + numbers) + l * np;
+    for (int i = n; i < np; ++i) variance[i] = splat<V>(1);
+    order.settle(reinterpret_cast<int*>(arena.start + numbers), np);
     AnyCorner<V> corner;
     long first = -1;
     for (long g; (g = take(counter)) < groups;) {
@@ -181,10 +204,16 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
       group.load(call.mean, n, n, mean);
       group.load(call.observed, n, n, value);
       if (call.noise) group.load(call.noise, n, n, drawn);
-      if (call.coupling) {
+      const bool assembles = call.coupling && order.uniform;  // from the packed form, entry by entry when a tile wants it
+      const Shape permuted{n, np, k, order.start, order.offset};
+      if (assembles) {
+        load_permuted<V, W>(call, ends, group, order, coupling);
+        group.load(call.variance, n, n, scale);
+        for (int i = 0; i < n; ++i) variance[i] = scale[order.entry[0][i]];
+        scale_factors<V>(Solo{}, permuted, call.shrink, variance, coupling, scale);
+      } else if (call.coupling) {
         group.load(call.coupling, k, k, coupling);
         group.load(call.variance, n, n, variance);
-        for (int i = n; i < np; ++i) variance[i] = splat<V>(1);
         scale_factors<V>(Solo{}, shape, call.shrink, variance, coupling, scale);
         permute_packed<V, W>(shape, order, variance, coupling, scale, rows);
       } else {
@@ -215,10 +244,17 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
       for (int i = n; i < np; ++i)
         for (int j = 0; j <= i; ++j) rows[row_at(np, i) + 2 * j] = splat<V>(T(j == i));
       V bad = splat<V>(0);
-      Stored<V> source{rows, np};
       const Group<V> following(next.first, next.second, call.order);
-      Ahead<V, Conditioner<V>> sink{{known, noise, drive, shift, spread}, following, call};
-      factor(Solo{}, np, rows, static_cast<V*>(nullptr), corner, bad, source, sink);
+      const auto limits = std::minmax_element(order.observed, order.observed + W);
+      const Conditioner<V> conditioner{known, noise, drive, shift, spread, *limits.first, *limits.second};
+      Ahead<V, Conditioner<V>> sink{conditioner, following, call};
+      if (assembles) {
+        Assembled<V> source{permuted, variance, coupling, scale, nullptr, splat<V>(0), splat<V>(0)};
+        factor(Solo{}, np, rows, static_cast<V*>(nullptr), corner, bad, source, sink);
+      } else {
+        Stored<V> source{rows, np};
+        factor(Solo{}, np, rows, static_cast<V*>(nullptr), corner, bad, source, sink);
+      }
       for (int i = 0; i < n; ++i) {  // back in the entries' own order
         if (order.uniform) {
           const int at = order.entry[0][i];

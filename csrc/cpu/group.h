@@ -37,7 +37,7 @@ struct Group {
   void load(const ScalarOf<V>* from, long stride, int count, V* out) const {
     const ScalarOf<V>* rows[width];
     for (int l = 0; l < width; ++l) rows[l] = from + row[l] * stride;
-    load_lanes<V>(rows, count, out);
+    load_lanes<V>(rows, 0, count, out);
   }
   void store(const V* in, int count, ScalarOf<V>* to, long stride) const {
     ScalarOf<V>* rows[width];

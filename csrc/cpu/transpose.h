@@ -85,9 +85,10 @@ EPURE_HD void turn(Lanes<double, 4> (&v)[2]) {
 #endif
 #endif  // EPURE_SHUFFLE
 
-// `rows`: one pointer per lane (repeat the last row where the batch ends).
+// out_0, out_step, ... = entries first, first + 1, ... of each row. `rows`: one pointer per lane (repeat the last row where
+// the batch ends).
 template <class V>
-inline void load_lanes(const ScalarOf<V>* const* rows, int count, V* out) {
+inline void load_lanes(const ScalarOf<V>* const* rows, int first, int count, V* out, int step = 1) {
   constexpr int W = Traits<V>::width;
   int k = 0;
 #if defined(EPURE_SHUFFLE)
@@ -96,14 +97,14 @@ inline void load_lanes(const ScalarOf<V>* const* rows, int count, V* out) {
   for (; k + per <= count; k += per) {
     V v[per];
     EPURE_UNROLL
-    for (int r = 0; r < per; ++r) v[r] = Gather<T, W>::join(rows, r, k);
+    for (int r = 0; r < per; ++r) v[r] = Gather<T, W>::join(rows, r, first + k);
     turn(v);
     EPURE_UNROLL
-    for (int r = 0; r < per; ++r) out[k + r] = v[r];
+    for (int r = 0; r < per; ++r) out[(k + r) * step] = v[r];
   }
 #endif
   for (; k < count; ++k)
-    for (int l = 0; l < W; ++l) set_lane(out[k], l, rows[l][k]);
+    for (int l = 0; l < W; ++l) set_lane(out[k * step], l, rows[l][first + k]);
 }
 
 // Only the first `valid` lanes are written.

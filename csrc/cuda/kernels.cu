@@ -218,7 +218,7 @@ __global__ void __launch_bounds__(kThreads) condition_kernel(Call<T> call) {
     __syncthreads();
     T bad = 0;
     Stored<T> source{rows, np};
-    Conditioner<T> sink{seen, noise, drive, shift, spread};
+    Conditioner<T> sink{seen, noise, drive, shift, spread, known, known};
     factor(Block{}, np, rows, static_cast<T*>(nullptr), corner, bad, source, sink);
     for (int i = threadIdx.x; i < n; i += kThreads) {
       const long to = b * n + entry[i];
