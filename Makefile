@@ -29,7 +29,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test lint
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: $(VENV)/.installed-test lint
+test-all: $(VENV)/.installed-test lint sanitize
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-test
