@@ -25,7 +25,7 @@ Span = tuple[int, int]
 def cholesky_ex(matrix: Value, upper: bool = False, check_errors: bool = False) -> tuple[Value, Value]:
     """`torch.linalg.cholesky_ex`, with an info of zeros."""
     factor = cholesky(matrix, upper)
-    return factor, op.Cast(op.ReduceMin(op.Mul(matrix, 0.0), [-2, -1], keepdims=0), to=onnx.TensorProto.INT32)
+    return factor, op.Cast(op.ReduceMin(op.Sub(matrix, matrix), [-2, -1], keepdims=0), to=onnx.TensorProto.INT32)
 
 
 def cholesky(matrix: Value, upper: bool = False) -> Value:
@@ -62,7 +62,7 @@ def solve_triangular(matrix: Value, right: Value, upper: bool, left: bool = True
 
 def _factor(square: Value, size: int) -> tuple[Value, Value]:
     """L and L^-1 of symmetric blocks: elimination on [A | 1], each row divided by the root of its pivot."""
-    identity = op.Add(op.Mul(square, 0.0), _constant(np.eye(size)))
+    identity = op.Add(op.Sub(square, square), _constant(np.eye(size), square))
     rest, rows = op.Concat(square, identity, axis=-1), []
     for k in range(size):
         row = _rows(rest, (k, k + 1))  # (B, 1, 2 size)
@@ -70,7 +70,7 @@ def _factor(square: Value, size: int) -> tuple[Value, Value]:
         rows.append(row)
         if k + 1 < size:
             later = np.arange(size)[:, None] > k  # (size, 1)
-            below = op.Mul(_transpose(_columns(row, (0, size))), _constant(later))
+            below = op.Mul(_transpose(_columns(row, (0, size))), _constant(later, square))
             rest = op.Sub(rest, op.Mul(below, row))
     both = op.Concat(*rows, axis=-2)  # [L^T | L^-1], rounding in the other triangles
     lower = op.Trilu(_transpose(_columns(both, (0, size))), upper=0)
@@ -81,7 +81,7 @@ def _inverse(square: Value, size: int) -> Value:
     """Inverse of lower triangular blocks, row by row: x_k = (e_k - sum_j<k l_kj x_j) / l_kk."""
     found = None
     for k in range(size):
-        row, target = _rows(square, (k, k + 1)), _constant(np.eye(size)[None, k : k + 1])
+        row, target = _rows(square, (k, k + 1)), _constant(np.eye(size)[None, k : k + 1], square)
         if found is not None:
             target = op.Sub(target, op.MatMul(_columns(row, (0, k)), found))
         solved = op.Div(target, _columns(row, (k, k + 1)))
@@ -109,8 +109,8 @@ def _transpose(x: Value) -> Value:
     return op.Transpose(x, perm=[0, 2, 1])
 
 
-def _constant(values: np.ndarray) -> Value:
-    return op.Constant(value=onnx.numpy_helper.from_array(values.astype(np.float32)))
+def _constant(values: np.ndarray, like: Value) -> Value:
+    return op.CastLike(op.Constant(value=onnx.numpy_helper.from_array(values.astype(np.float32))), like)
 
 
 def _batched(x: Value) -> Value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -270,3 +271,24 @@ def test_evidence_is_never_too_sharp_for_float32(evidence: Evidence) -> None:
         torch.testing.assert_close(one, SHARPEST / model.latent.variance)
     belief = model.infer(batch(model).image.float(), torch.ones(1, 3, dtype=torch.bool))
     assert torch.isfinite(belief.scale_tril).all()
+
+
+@pytest.mark.parametrize("evidence", Evidence)
+def test_a_completion_is_exact_in_float32_where_latents_spread_widely(evidence: Evidence) -> None:
+    wide = make(Posterior.CONJUGATE, 3, 6, evidence)
+    rng = torch.Generator().manual_seed(3)
+    with torch.no_grad():  # as minutes of training leave them: spreads of 3 to 50, correlated, means far out
+        factor = torch.tril(torch.randn(18, 18, dtype=torch.float64, generator=rng))
+        spread = torch.logspace(0.5, 1.7, 18, dtype=torch.float64)[torch.randperm(18, generator=rng)]
+        wide.latent.scale_tril = factor / factor.norm(dim=1, keepdim=True) * spread.unsqueeze(1)
+        wide.encoders.heads.weight *= 100
+    narrow = copy.deepcopy(wide).float()
+    image = torch.rand(64, 3, 16, 8, dtype=torch.float64, generator=rng).float()
+    mask = torch.rand(64, 3, generator=rng) < 0.5
+    mask[~mask.any(1), 0] = True
+    mean, precision = (x.detach() for x in narrow.encode(image * mask[..., None, None]))
+    narrow.encode = lambda _: (mean, precision)  # what the networks round is not the point
+    wide.encode = lambda _: (mean.double(), precision.double())
+    exact, found = wide.infer(image.double(), mask), narrow.infer(image, mask)
+    assert float((found.mean - exact.mean).abs().max()) < 3e-5
+    assert float((found.scale_tril - exact.scale_tril).abs().max()) < 3e-5
