@@ -61,6 +61,7 @@ bench: $(VENV)/.installed-test
 # Builds the extension with its CUDA kernels (needs nvcc).
 cuda: $(VENV)/.installed-test
 	EPURE_NATIVE=cuda $(BIN)/python setup.py build_ext --inplace
+	EPURE_BACKEND=native $(BIN)/python -c "from epurecli.gmrf import backend; print(*backend.active('cuda'))"
 
 # The native kernels under the address, undefined-behaviour and thread sanitizers (minutes).
 sanitize:
