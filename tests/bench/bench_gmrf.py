@@ -141,7 +141,8 @@ def condition_limits(seconds: float) -> None:
     left, right = torch.randn(side, side, generator=rng), torch.randn(side, side, generator=rng)
     peak = 2 * side**3 / median(lambda: left @ right, seconds) / 1e6  # GFLOP/s
     flops = 4096 * (size**3 / 3 + 2 * size**2)  # a factorisation, and its product with the deviations and the noise
-    print(f"{'limit: bytes of shared, gathered':34} {median(gather, seconds):43.3f}")
+    fresh = median(lambda: [torch.index_select(source, 0, order) for source in tensors], seconds)
+    print(f"{'limit: bytes of shared, gathered':34} {median(gather, seconds):43.3f}   (into fresh results {fresh:.3f})")
     print(f"{'limit: multiply-adds of each':34} {1e3 * flops / peak / 1e9:43.3f}   ({peak:.0f} GFLOP/s)", flush=True)
 
 
