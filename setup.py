@@ -120,7 +120,7 @@ class BuildNative(build_ext):
             libraries = ["cudart_static"] if MSVC else ["cudart_static", "rt", "dl", "pthread"]
             folders = cuda_folders(nvcc)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)  # of other switches, and newer than objects made for these: it would not be linked
+        target.unlink(missing_ok=True)  # another switch's, newer than objects kept of this one: it would not be linked
         self.compiler.link_shared_object(
             objects,
             str(target),
