@@ -56,7 +56,7 @@ def sources(cuda: bool) -> list[Path]:
     if X86:
         names.append("cpu/kernels_avx2.cpp")
     if cuda:
-        names += ["cuda/launch.cpp", "cuda/kernels.cu"]
+        names += ["cuda/launch.cpp", "cuda/kernels.cu", "cuda/evidence.cu"]
     return [Path("csrc") / name for name in names]
 
 

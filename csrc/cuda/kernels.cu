@@ -1,76 +1,12 @@
-// The CUDA launches: one block is the team of one matrix, and the per-matrix headers are those that the CPU runs.
-#define EPURE_ISA device
-#include "calls.h"
+// The launches that work on packed or whole covariances: fused step, assembly, exact conditioning.
+#include "team.cuh"
 
 #include "../condition.h"
 #include "../elbo.h"
-#include "../evidence.h"
 
 namespace epure {
 namespace cuda {
-
-using namespace device;
-
 namespace {
-
-// A block. The sum goes through shared memory and is whole in every thread.
-struct Block {
-  static constexpr bool alone = false;
-  EPURE_HD int rank() const {
-#if defined(__CUDA_ARCH__)
-    return threadIdx.x;
-#else
-    return 0;
-#endif
-  }
-  EPURE_HD int size() const { return kThreads; }
-  EPURE_HD void sync() const {
-#if defined(__CUDA_ARCH__)
-    __syncthreads();
-#endif
-  }
-  template <class V>
-  EPURE_HD V sum(V x) const {
-#if defined(__CUDA_ARCH__)
-    __shared__ V part[kThreads];
-    __syncthreads();
-    part[threadIdx.x] = x;
-    __syncthreads();
-    for (int half = kThreads / 2; half > 0; half /= 2) {
-      if (int(threadIdx.x) < half) part[threadIdx.x] += part[threadIdx.x + half];
-      __syncthreads();
-    }
-    return part[0];
-#else
-    return x;
-#endif
-  }
-};
-
-constexpr int kVectors = 14;  // of np numbers each, beside the matrix
-
-template <class T>
-long team_numbers(int np) {
-  return long(np) * np + long(kVectors) * np;
-}
-
-// A team's memory: shared where it fits, else its part of the scratch.
-template <class T, class AnyCall>
-__device__ T* team_memory(const AnyCall& call) {
-  extern __shared__ __align__(16) unsigned char shared[];
-  if (!call.scratch) return reinterpret_cast<T*>(shared);
-  return call.scratch + long(blockIdx.x) * (long(call.shape.np) * call.shape.np + long(kVectors) * call.shape.np);
-}
-
-template <class T>
-__device__ void load_vector(const T* from, int n, int np, T pad, T* to) {
-  for (int i = threadIdx.x; i < np; i += kThreads) to[i] = i < n ? from[i] : pad;
-}
-
-template <class T>
-__device__ void store_vector(const T* from, int n, T* to) {
-  for (int i = threadIdx.x; i < n; i += kThreads) to[i] = from[i];
-}
 
 template <class T>
 __device__ Prior<T> prior_at(const T* room, int np) {
@@ -82,14 +18,9 @@ template <class T>
 __device__ Room<T> room_of(T* memory, int np, AnyCorner<T>* corner) {
   Room<T> room{};
   room.rows = memory;
-  T* at = memory + long(np) * np;
-  T** const pieces[] = {&room.variance, &room.mean,   &room.noise,     &room.scale, &room.centred,
-                        &room.white,    &room.sample, &room.dvariance, &room.dmean, &room.dscale};
-  for (T** piece : pieces) {
-    *piece = at;
-    at += np;
-  }
   room.corner = corner;
+  take_vectors<T>(memory, np, {&room.variance, &room.mean, &room.noise, &room.scale, &room.centred, &room.white,
+                               &room.sample, &room.dvariance, &room.dmean, &room.dscale});
   return room;
 }
 
@@ -233,118 +164,11 @@ __global__ void __launch_bounds__(kThreads) condition_kernel(Call<T> call) {
   }
 }
 
-template <class T>
-__device__ EvidenceRoom<T> evidence_room(T* memory, int np) {
-  EvidenceRoom<T> room{};
-  room.rows = memory;
-  T* at = memory + long(np) * np;
-  T** const pieces[] = {&room.evidence, &room.apart,  &room.noise, &room.inverse,
-                        &room.white,    &room.pulled, &room.mean,  &room.sample};
-  for (T** piece : pieces) {
-    *piece = at;
-    at += np;
-  }
-  return room;
-}
-
-// Row b's evidence, reversed; `middle` (np,) likewise, or (N,) in the entries' own order.
-template <class T>
-__device__ void load_evidence(const EvidenceCall<T>& call, long b, const T* middle, bool reversed, EvidenceRoom<T>& room) {
-  const int n = call.shape.n;
-  for (int i = threadIdx.x; i < call.shape.np; i += kThreads) {
-    const int own = n - 1 - i;
-    const long at = b * n + own;
-    const bool seen = i < n && call.mask[b * call.components + call.component[own]];
-    room.evidence[i] = seen ? call.precision[at] : T(0);
-    room.apart[i] = seen ? call.centre[at] - middle[reversed ? i : own] : T(0);
-    room.noise[i] = i < n && call.noise ? call.noise[at] : T(0);
-  }
-}
-
-template <class T>
-__global__ void __launch_bounds__(kThreads) evidence_forward_kernel(EvidenceCall<T> call) {
-  __shared__ AnyCorner<T> corner;
-  const int n = call.shape.n, np = call.shape.np;
-  const long square = long(np) * np;
-  EvidenceRoom<T> room = evidence_room(team_memory<T>(call), np);
-  room.corner = &corner;
-  const Whitening<T> prior{call.prior, call.prior + square};
-  for (long b = blockIdx.x; b < call.rows; b += gridDim.x) {
-    load_evidence(call, b, prior.mean, true, room);
-    __syncthreads();
-    T* turned = call.turned + (call.keep ? b : long(blockIdx.x)) * square;
-    T kl, bad = 0;
-    evidence_forward(Block{}, np, prior, room, turned, kl, bad);
-    for (int i = threadIdx.x; i < n; i += kThreads) {
-      call.mean[b * n + n - 1 - i] = room.mean[i];
-      if (call.sample) call.sample[b * n + n - 1 - i] = room.sample[i];
-    }
-    for (int at = threadIdx.x; call.tril && at < n * n; at += kThreads) {
-      const int i = at / n, j = at % n;
-      call.tril[b * n * n + at] = j <= i ? turned[row_at(np, n - 1 - i) + 2 * (n - 1 - j)] : T(0);
-    }
-    if (threadIdx.x == 0) {
-      call.kl[b] = kl;
-      call.bad[b] = bad != T(0) || !(kl - kl == T(0));
-    }
-    __syncthreads();
-  }
-}
-
-template <class T>
-__global__ void __launch_bounds__(kThreads) evidence_backward_kernel(EvidenceCall<T> call) {
-  const int n = call.shape.n, np = call.shape.np;
-  T* memory = team_memory<T>(call);
-  EvidenceRoom<T> room = evidence_room(memory, np);
-  T *pull = memory + long(np) * np + 8 * np, *slope = pull + np;
-  for (long b = blockIdx.x; b < call.rows; b += gridDim.x) {
-    load_evidence(call, b, call.mean + b * n, false, room);
-    for (int i = threadIdx.x; i < np; i += kThreads) {
-      const long at = b * n + n - 1 - i;
-      room.sample[i] = i < n && call.dsample ? call.dsample[at] : T(0);
-      room.mean[i] = room.sample[i] + (i < n && call.dmean ? call.dmean[at] : T(0));
-    }
-    __syncthreads();
-    const T* turned = call.turned + b * long(np) * np;
-    evidence_backward(Block{}, np, room, turned, call.dkl ? call.dkl[b] : T(0), pull, slope);
-    for (int i = threadIdx.x; i < n; i += kThreads) {
-      const int own = n - 1 - i;
-      call.dcentre[b * n + own] = pull[i] * room.evidence[i];
-      call.dprecision[b * n + own] = call.mask[b * call.components + call.component[own]] ? slope[i] : T(0);
-    }
-    __syncthreads();
-  }
-}
-
-int shared_limit() {
-  int device = 0, limit = 0;
-  if (cudaGetDevice(&device) != cudaSuccess) return 48 << 10;
-  cudaDeviceGetAttribute(&limit, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-  return limit - (4 << 10);  // the static part: the corner and the sums
-}
-
-template <class AnyCall>
-int launch(void (*kernel)(AnyCall), const AnyCall& call, long shared, std::uintptr_t stream) {
-  if (call.rows == 0) return cudaSuccess;
-  if (shared > (48 << 10)) {
-    const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared));
-    if (error != cudaSuccess) return error;
-  }
-  const int teams = call.rows < kMaxTeams ? int(call.rows) : kMaxTeams;
-  kernel<<<teams, kThreads, shared, reinterpret_cast<cudaStream_t>(stream)>>>(call);
-  return cudaGetLastError();
-}
-
-template <class T, class AnyCall>
-long shared_bytes(const AnyCall& call) {
-  return call.scratch ? 0 : team_numbers<T>(call.shape.np) * long(sizeof(T));
-}
-
 }  // namespace
 
 template <class T>
 long scratch_size(int np) {
-  const long numbers = team_numbers<T>(np);
+  const long numbers = team_numbers(np);
   return numbers * long(sizeof(T)) <= shared_limit() ? 0 : numbers;
 }
 template <class T>
@@ -363,14 +187,6 @@ template <class T>
 int condition(const Call<T>& call, std::uintptr_t stream) {
   return launch(condition_kernel<T>, call, shared_bytes<T>(call), stream);
 }
-template <class T>
-int evidence_forward(const EvidenceCall<T>& call, std::uintptr_t stream) {
-  return launch(evidence_forward_kernel<T>, call, shared_bytes<T>(call), stream);
-}
-template <class T>
-int evidence_backward(const EvidenceCall<T>& call, std::uintptr_t stream) {
-  return launch(evidence_backward_kernel<T>, call, shared_bytes<T>(call), stream);
-}
 const char* describe(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
 
 #define EPURE_INSTANTIATE(T)                                            \
@@ -378,9 +194,7 @@ const char* describe(int error) { return cudaGetErrorString(static_cast<cudaErro
   template int elbo_forward<T>(const Call<T>&, std::uintptr_t);         \
   template int elbo_backward<T>(const Call<T>&, std::uintptr_t);        \
   template int assemble<T>(const Call<T>&, std::uintptr_t);             \
-  template int condition<T>(const Call<T>&, std::uintptr_t);            \
-  template int evidence_forward<T>(const EvidenceCall<T>&, std::uintptr_t); \
-  template int evidence_backward<T>(const EvidenceCall<T>&, std::uintptr_t);
+  template int condition<T>(const Call<T>&, std::uintptr_t);
 EPURE_INSTANTIATE(float)
 EPURE_INSTANTIATE(double)
 

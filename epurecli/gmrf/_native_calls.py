@@ -282,28 +282,16 @@ def evidence(
     kept: Tensor | None,
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None, int]:
     """-> as `reference.evidence`; fills the buffer for the reverse pass"""
-    if centre.is_cuda:
-        return cuda.evidence(prior_mean, prior_tril, centre, precision, mask, sizes, noise, with_tril, kept)
     rows, size = centre.shape
     mean, kl = torch.empty_like(centre), centre.new_empty(rows)
     sample = None if noise is None else torch.empty_like(centre)
     tril = centre.new_empty(rows, size, size) if with_tril else None
-    row = _EVIDENCE[centre.dtype](
-        sizes,
-        rows,
-        torch.get_num_threads(),
-        prior_mean.data_ptr(),
-        prior_tril.data_ptr(),
-        centre.data_ptr(),
-        precision.data_ptr(),
-        mask.data_ptr(),
-        0 if noise is None else noise.data_ptr(),
-        mean.data_ptr(),
-        0 if sample is None else sample.data_ptr(),
-        kl.data_ptr(),
-        0 if tril is None else tril.data_ptr(),
-        0 if kept is None else kept.data_ptr(),
-    )
+    tensors = prior_mean, prior_tril, centre, precision, mask, noise, mean, sample, kl, tril, kept
+    if centre.is_cuda:
+        row = cuda.evidence(sizes, *tensors)
+    else:
+        pointers = (0 if x is None else x.data_ptr() for x in tensors)
+        row = _EVIDENCE[centre.dtype](sizes, rows, torch.get_num_threads(), *pointers)
     return mean, sample, kl, tril, row
 
 

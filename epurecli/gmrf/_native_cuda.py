@@ -177,21 +177,21 @@ def evidence_kept(size: int, rows: int) -> int:
 
 
 def evidence(
+    sizes: tuple[int, ...],
     prior_mean: Tensor,
     prior_tril: Tensor,
     centre: Tensor,
     precision: Tensor,
     mask: Tensor,
-    sizes: tuple[int, ...],
     noise: Tensor | None,
-    with_tril: bool,
+    mean: Tensor,
+    sample: Tensor | None,
+    kl: Tensor,
+    tril: Tensor | None,
     kept: Tensor | None,
-) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None, int]:
-    """See `_native_calls.evidence`."""
+) -> int:
+    """Fills mean, sample, kl, scale_tril and what the reverse pass reads. -> first bad row or -1"""
     rows, size = centre.shape
-    mean, kl = torch.empty_like(centre), centre.new_empty(rows)
-    sample = None if noise is None else torch.empty_like(centre)
-    tril = centre.new_empty(rows, size, size) if with_tril else None
     bad = torch.empty(rows, dtype=torch.int32, device=centre.device)
     turned = centre.new_empty(evidence_kept(size, min(rows, ext.cuda_teams))) if kept is None else kept
     prior, room = _reversed(prior_mean, prior_tril), _room(centre, size, rows)
@@ -200,7 +200,7 @@ def evidence(
     _call("evidence_forward", centre, *shared, kept is not None, *pointers)
     negative = (masks.spread_mask(mask, sizes) & (precision < 0)).any(1)
     found = mean if sample is None else sample
-    return mean, sample, kl, tril, reference.first_row((bad != 0) | negative | ~torch.isfinite(found).all(1))
+    return reference.first_row((bad != 0) | negative | ~torch.isfinite(found).all(1))
 
 
 def evidence_backward(
