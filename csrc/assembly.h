@@ -31,43 +31,99 @@ EPURE_HD void add_magnitudes(const V* packed, int length, int i, V* sums) {
   }
 }
 
-// r_i for every row. `coupling` is packed as Shape says, `scale` is the result; both (np,) or longer.
+// Leading entries without coupling among them: those of the first component.
+EPURE_HD int uncoupled(const Shape& shape) {
+  int count = 0;
+  while (count < shape.n && shape.start[count] == 0) ++count;
+  return count;
+}
+
+// sum_j |M_ij| for every row. `coupling` is packed as Shape says, `sums` (np,) or longer.
+template <class V, class Team>
+EPURE_HD void row_sums(const Team& team, const Shape& shape, const V* coupling, V* sums) {
+  for (int i = team.rank(); i < shape.np; i += team.size()) {
+    sums[i] = splat<V>(0);
+    if (Team::alone) continue;
+    for (int j = 0; j < shape.start[i]; ++j) sums[i] += magnitude(coupling[shape.offset[i] + j]);
+    for (int j = i + 1; j < shape.n; ++j)
+      if (i < shape.start[j]) sums[i] += magnitude(coupling[shape.offset[j] + i]);
+  }
+  for (int i = 0; Team::alone && i < shape.n;) {  // one pass, the column sums on the way
+    const int length = shape.start[i];
+    const V* packed = coupling + shape.offset[i];
+    if (i + 4 <= shape.n && shape.start[i + 3] == length) {
+      add_magnitudes<4>(packed, length, i, sums);
+      i += 4;
+    } else {
+      add_magnitudes<1>(packed, length, i, sums);
+      ++i;
+    }
+  }
+}
+
+// r_i for every row into `scale`, (np,) or longer as is `variance`.
 template <class V, class Team>
 EPURE_HD void scale_factors(const Team& team, const Shape& shape, ScalarOf<V> shrink, const V* variance,
                             const V* coupling, V* scale) {
   using T = ScalarOf<V>;
-  const V delta = splat<V>(T(kDelta)), one = splat<V>(1), zero = splat<V>(0);
-  if (Team::alone) {  // one pass, the column sums on the way
-    for (int i = 0; i < shape.np; ++i) scale[i] = zero;
-    for (int i = 0; i < shape.n;) {
-      const int length = shape.start[i];
-      const V* packed = coupling + shape.offset[i];
-      if (i + 4 <= shape.n && shape.start[i + 3] == length) {
-        add_magnitudes<4>(packed, length, i, scale);
-        i += 4;
-      } else {
-        add_magnitudes<1>(packed, length, i, scale);
-        ++i;
-      }
-    }
-  }
+  const V delta = splat<V>(T(kDelta)), one = splat<V>(1);
+  row_sums(team, shape, coupling, scale);
   for (int i = team.rank(); i < shape.np; i += team.size()) {
-    V sum = Team::alone ? scale[i] : zero;
-    if (!Team::alone) {
-      for (int j = 0; j < shape.start[i]; ++j) sum += magnitude(coupling[shape.offset[i] + j]);
-      for (int j = i + 1; j < shape.n; ++j)
-        if (i < shape.start[j]) sum += magnitude(coupling[shape.offset[j] + i]);
-    }
     // roots apart: 1e-6 / 1e38 would fall below the smallest float
-    const V ratio = root(V(variance[i] * splat<V>(shrink))) / root(V(sum + delta));
+    const V ratio = root(V(variance[i] * splat<V>(shrink))) / root(V(scale[i] + delta));
     scale[i] = choose(ratio < one, ratio, choose(ratio == ratio, one, ratio));
   }
   team.sync();
 }
 
+// The same covariance as Sigma = R (M + D) R with R = diag(r), D_i = v_i / r_i^2 = max(v_i, (sum_j |M_ij| + 1e-8) / shrink):
+// M + D is taken as it is stored, and R is left to the vectors. `variance` becomes D, `scale` r.
+template <class V, class Team>
+EPURE_HD void dominate(const Team& team, const Shape& shape, ScalarOf<V> shrink, V* variance, const V* coupling,
+                       V* scale) {
+  using T = ScalarOf<V>;
+  const V delta = splat<V>(T(kDelta)), zero = splat<V>(0);
+  row_sums(team, shape, coupling, scale);
+  for (int i = team.rank(); i < shape.np; i += team.size()) {
+    const V own = variance[i], least = (scale[i] + delta) / splat<V>(shrink);
+    const V diagonal = choose(own > zero, V(choose(own > least, own, least)), own);  // a bad variance stays a bad pivot
+    scale[i] = root(own) / root(diagonal);
+    variance[i] = diagonal;
+  }
+  team.sync();
+}
+
+// M + D as the factorisation's source.
+template <class V>
+struct Dominant {
+  const Shape& shape;
+  const V* diagonal;
+  const V* coupling;
+
+  template <int NB>
+  EPURE_HD void minus(int i, int j, V (&acc)[2][NB]) {
+    EPURE_UNROLL
+    for (int r = 0; r < 2; ++r) {
+      const int row = i + r, stop = shape.start[row];
+      const V* packed = coupling + shape.offset[row] + j;
+      if (j + NB <= stop) {
+        EPURE_UNROLL
+        for (int c = 0; c < NB; ++c) acc[r][c] = packed[c] - acc[r][c];
+      } else {
+        EPURE_UNROLL
+        for (int c = 0; c < NB; ++c) {
+          const V entry = j + c < stop ? packed[c] : j + c == row ? diagonal[row] : splat<V>(0);
+          acc[r][c] = entry - acc[r][c];
+        }
+      }
+    }
+  }
+  EPURE_HD void end_columns() {}
+};
+
 // The factorisation's source: Sigma in tiles of rows i, i + 1 and columns j .. j + NB - 1 (nothing above the diagonal is
-// meaningful). Where a weight is given, `trace` sums weight_ij Sigma_ij over the entries across components, tile by tile
-// and block column by block column, which rounds less than one long sum.
+// meaningful). `trace` sums weight_ij Sigma_ij over the entries across components, tile by tile and block column by block
+// column, which rounds less than one long sum.
 template <class V>
 struct Assembled {
   using T = ScalarOf<V>;
@@ -75,7 +131,7 @@ struct Assembled {
   const V* variance;
   const V* coupling;
   const V* scale;
-  const T* weight;  // (np, np) shared by the batch, or null
+  const T* weight;  // (np, np) shared by the batch
   V trace;
   V column_trace;
 
@@ -84,14 +140,15 @@ struct Assembled {
     EPURE_UNROLL
     for (int r = 0; r < 2; ++r) {
       const int row = i + r, stop = shape.start[row];
-      const V* packed = coupling + shape.offset[row];
+      const V *packed = coupling + shape.offset[row] + j, *scales = scale + j;
+      const T* weights = weight + row * shape.np + j;
       const V scaled = scale[row];
       V sum = splat<V>(0);
       if (j + NB <= stop) {
         EPURE_UNROLL
         for (int c = 0; c < NB; ++c) {
-          const V entry = packed[j + c] * scaled * scale[j + c];
-          if (weight) sum += entry * weight[row * shape.np + j + c];
+          const V entry = packed[c] * scaled * scales[c];
+          sum += entry * weights[c];
           acc[r][c] = entry - acc[r][c];
         }
       } else {
@@ -99,8 +156,8 @@ struct Assembled {
         for (int c = 0; c < NB; ++c) {
           V entry = splat<V>(0);
           if (j + c < stop) {
-            entry = packed[j + c] * scaled * scale[j + c];
-            if (weight) sum += entry * weight[row * shape.np + j + c];
+            entry = packed[c] * scaled * scales[c];
+            sum += entry * weights[c];
           } else if (j + c == row) {
             entry = variance[row];
           }

@@ -40,15 +40,17 @@ struct Corner {
   V inverse[NB];    // of the diagonal
 };
 
-// One block column of a left-looking factorisation.
+// One block column of a left-looking factorisation. Apart: of a leading block that is diagonal, so that nothing is
+// subtracted and a column needs no other.
 //   source.minus(i, j, acc): acc = the matrix entries of rows i, i + 1 and columns j .. j + NB - 1, minus acc
 //   source.end_columns(): a block column is done
 //   sink.corner(j, corner), sink.tile(i, j, acc): told each finished piece of the factor
 // `bad` is set to 1 in the lanes whose pivot is not positive (NaN included).
-template <int NB, class V, class Team, class Source, class Sink>
+template <int NB, bool Apart, class V, class Team, class Source, class Sink>
 EPURE_HD void factor_columns(const Team& team, int np, int j, V* rows, V* columns, Corner<V, NB>& corner, V& bad,
                              Source& source, Sink& sink) {
   using T = ScalarOf<V>;
+  const int from = Apart ? j : 0;
   const V* b[NB / 2];
   EPURE_UNROLL
   for (int c = 0; c < NB / 2; ++c) b[c] = rows + (j / 2 + c) * 2 * np;
@@ -56,7 +58,7 @@ EPURE_HD void factor_columns(const Team& team, int np, int j, V* rows, V* column
     EPURE_ROLL
     for (int p = 0; p < NB / 2; ++p) {
       V acc[2][NB];
-      sum_products<V, NB>(acc, b[p], b, 0, j);
+      sum_products<V, NB>(acc, b[p], b, from, j);
       source.template minus<NB>(j + 2 * p, j, acc);
       EPURE_UNROLL
       for (int c = 0; c < NB; ++c) {
@@ -98,19 +100,20 @@ EPURE_HD void factor_columns(const Team& team, int np, int j, V* rows, V* column
     const int i = 2 * p;
     V* row = rows + p * 2 * np;
     V acc[2][NB];
-    sum_products<V, NB>(acc, row, b, 0, j);
+    sum_products<V, NB>(acc, row, b, from, j);
     source.template minus<NB>(i, j, acc);
+    V* out = row + 2 * j;
     EPURE_UNROLL
     for (int c = 0; c < NB; ++c) {
       EPURE_UNROLL
-      for (int l = 0; l < c; ++l) {
+      for (int l = Apart ? c : 0; l < c; ++l) {
         acc[0][c] -= acc[0][l] * corner.at[c][l];
         acc[1][c] -= acc[1][l] * corner.at[c][l];
       }
       acc[0][c] *= corner.inverse[c];
       acc[1][c] *= corner.inverse[c];
-      row[2 * (j + c)] = acc[0][c];
-      row[2 * (j + c) + 1] = acc[1][c];
+      out[2 * c] = acc[0][c];
+      out[2 * c + 1] = acc[1][c];
     }
     if (columns) {
       EPURE_UNROLL
@@ -135,15 +138,18 @@ union AnyCorner {
   EPURE_HD AnyCorner() {}
 };
 
-// Lower Cholesky factor of the source. `columns` may be null.
+// Lower Cholesky factor of the source, whose leading `diagonal` entries are no neighbours of each other. `columns` may
+// be null.
 template <class V, class Team, class Source, class Sink>
-EPURE_HD void factor(const Team& team, int np, V* rows, V* columns, AnyCorner<V>& corner, V& bad, Source& source,
-                     Sink& sink) {
+EPURE_HD void factor(const Team& team, int np, int diagonal, V* rows, V* columns, AnyCorner<V>& corner, V& bad,
+                     Source& source, Sink& sink) {
   int j = 0;
+  for (; j + 4 <= diagonal; j += 4)
+    factor_columns<4, true>(team, np, j, rows, columns, corner.four, bad, source, sink);
   for (; j + EPURE_BLOCK <= np; j += EPURE_BLOCK)
-    factor_columns<EPURE_BLOCK>(team, np, j, rows, columns, corner.wide, bad, source, sink);
-  for (; j + 4 <= np; j += 4) factor_columns<4>(team, np, j, rows, columns, corner.four, bad, source, sink);
-  for (; j < np; j += 2) factor_columns<2>(team, np, j, rows, columns, corner.two, bad, source, sink);
+    factor_columns<EPURE_BLOCK, false>(team, np, j, rows, columns, corner.wide, bad, source, sink);
+  for (; j + 4 <= np; j += 4) factor_columns<4, false>(team, np, j, rows, columns, corner.four, bad, source, sink);
+  for (; j < np; j += 2) factor_columns<2, false>(team, np, j, rows, columns, corner.two, bad, source, sink);
 }
 
 // Sum of logarithms as one logarithm: the running product is kept in [1, 2) x 2^exponent.

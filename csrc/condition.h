@@ -78,11 +78,12 @@ struct Conditioner {
   }
   template <int NB>
   EPURE_HD void add(int i, int j, const V (&acc)[2][NB], V* sums) {
+    const V* by = drive + j;
     V low = sums[i], high = sums[i + 1];
     EPURE_UNROLL
     for (int c = 0; c < NB; ++c) {
-      low += acc[0][c] * drive[j + c];
-      high += acc[1][c] * drive[j + c];
+      low += acc[0][c] * by[c];
+      high += acc[1][c] * by[c];
     }
     sums[i] = low;
     sums[i + 1] = high;

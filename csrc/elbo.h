@@ -38,11 +38,12 @@ struct Sampler {
   }
   template <int NB>
   EPURE_HD void tile(int i, int j, const V (&acc)[2][NB]) {
+    const V* by = noise + j;
     V low = splat<V>(0), high = splat<V>(0);
     EPURE_UNROLL
     for (int c = 0; c < NB; ++c) {
-      low += acc[0][c] * noise[j + c];
-      high += acc[1][c] * noise[j + c];
+      low += acc[0][c] * by[c];
+      high += acc[1][c] * by[c];
     }
     sample[i] += low;
     sample[i + 1] += high;
@@ -116,7 +117,7 @@ EPURE_HD void elbo_forward(const Team& team, const Shape& shape, const Prior<Sca
   Assembled<V> source{shape, room.variance, room.coupling, room.scale, prior.precision, splat<V>(0),
                       splat<V>(0)};
   Sampler<V> sink{room.noise, room.sample, LogProduct<V>()};
-  factor(team, np, room.rows, columns, *room.corner, bad, source, sink);
+  factor(team, np, uncoupled(shape), room.rows, columns, *room.corner, bad, source, sink);
   triangular_times<true>(team, np, prior.white, room.centred, room.white);
   V diagonal = splat<V>(0), distance = splat<V>(0);
   for (int begin = 16 * team.rank(); begin < np; begin += 16 * team.size()) {  // in pieces, as in rows_times

@@ -153,7 +153,7 @@ EPURE_HD void evidence_forward(const Team& team, int np, const Whitening<ScalarO
   using T = ScalarOf<V>;
   WhitePrecision<V> source{prior.root, room.evidence, np};
   Diagonal<V> sink{room.inverse, LogProduct<V>()};
-  factor(team, np, room.rows, static_cast<V*>(nullptr), *room.corner, bad, source, sink);
+  factor(team, np, 0, room.rows, static_cast<V*>(nullptr), *room.corner, bad, source, sink);
   for (int k = team.rank(); k < np; k += team.size()) room.pulled[k] = room.evidence[k] * room.apart[k];
   solve(team, np, room.rows, room.inverse, prior.root, turned);
   turn_back<1, V>(team, np, turned, {room.pulled}, {room.white});

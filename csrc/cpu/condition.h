@@ -90,21 +90,19 @@ inline void load_permuted(const ConditionCall<ScalarOf<V>>& call, const std::vec
 
 // The permuted lower triangle from the packed form, into pairs of rows; every lane has its own order.
 template <class V, int W>
-inline void permute_packed(const Shape& shape, const Permutation<W>& order, const V* variance, const V* coupling,
-                           const V* scale, V* rows) {
+inline void permute_packed(const Shape& shape, const Permutation<W>& order, const V* diagonal, const V* coupling,
+                           V* rows) {
   using T = ScalarOf<V>;
   for (int i = 0; i < shape.n; ++i)
     for (int l = 0; l < W; ++l) {
       const int a = order.entry[l][i];
       T* out = reinterpret_cast<T*>(rows + row_at(shape.np, i)) + l;
-      const T own = reinterpret_cast<const T*>(scale + a)[l];
       for (int j = 0; j < i; ++j) {
         const int b = order.entry[l][j], high = a > b ? a : b, low = a > b ? b : a;
-        out[2 * j * W] = low < shape.start[high] ? reinterpret_cast<const T*>(coupling + shape.offset[high] + low)[l] *
-                                                       own * reinterpret_cast<const T*>(scale + b)[l]
-                                                 : T(0);
+        out[2 * j * W] =
+            low < shape.start[high] ? reinterpret_cast<const T*>(coupling + shape.offset[high] + low)[l] : T(0);
       }
-      out[2 * i * W] = reinterpret_cast<const T*>(variance + a)[l];
+      out[2 * i * W] = reinterpret_cast<const T*>(diagonal + a)[l];
     }
 }
 
@@ -128,13 +126,31 @@ inline void permute_full(const Shape& shape, const Permutation<W>& order, const 
 }
 
 // Asks for the rows of the next group while this one is factorised: they come from memory, and nothing else hides that.
+// A line at a time in step with the multiply-adds, for memory has a pace of its own.
 template <class V, class Sink>
 struct Ahead {
+  using T = ScalarOf<V>;
   Sink sink;
   const Group<V>& next;
-  const ConditionCall<ScalarOf<V>>& call;
+  const T* const tensors[6];
+  const long bytes[6];  // of a row; 0 where the call has no such tensor
+  double step, due = 0;  // lines of every row to ask for after a multiply-add
   int tensor = 0;
   long at = 0;  // bytes of this tensor's rows asked for
+
+  Ahead(const Sink& sink, const Group<V>& next, const ConditionCall<T>& call)
+      : sink(sink),
+        next(next),
+        tensors{call.mean, call.observed, call.noise, call.variance, call.coupling, call.covariance},
+        bytes{size(call.mean, call.shape.n),         size(call.observed, call.shape.n),
+              size(call.noise, call.shape.n),        size(call.variance, call.shape.n),
+              size(call.coupling, call.shape.k),     size(call.covariance, long(call.shape.n) * call.shape.n)} {
+    double lines = 6;
+    for (const long count : bytes) lines += double(count) / 64;
+    const double np = call.shape.np;
+    step = 1.1 * lines / (np * np * np / 6);
+  }
+  static long size(const T* tensor, long numbers) { return tensor ? numbers * long(sizeof(T)) : 0; }
 
   template <int NB>
   EPURE_HD void corner(int j, const Corner<V, NB>& corner) {
@@ -144,16 +160,14 @@ struct Ahead {
   EPURE_HD void tile(int i, int j, const V (&acc)[2][NB]) {
     sink.template tile<NB>(i, j, acc);
 #if defined(__GNUC__)
-    const ScalarOf<V>* const tensors[] = {call.mean, call.observed, call.noise,
-                                          call.variance, call.coupling, call.covariance};
-    const long n = call.shape.n, numbers[] = {n, n, n, n, call.shape.k, n * n};
-    for (int line = 0; line < 2 && tensor < 6; ++line, at += 64) {  // 280 tiles at n = 80, where a row has 185 lines
-      const long bytes = tensors[tensor] ? numbers[tensor] * long(sizeof(ScalarOf<V>)) : 0;
+    for (due += step * (2 * NB * j); due >= 1 && tensor < 6; due -= 1) {
       const char* from = reinterpret_cast<const char*>(tensors[tensor]);
-      for (int l = 0; at < bytes && l < Traits<V>::width; ++l) __builtin_prefetch(from + next.row[l] * bytes + at, 0, 2);
-      if (at >= bytes) {
+      for (int l = 0; at < bytes[tensor] && l < Traits<V>::width; ++l)
+        __builtin_prefetch(from + next.row[l] * bytes[tensor] + at, 0, 3);
+      at += 64;
+      if (at >= bytes[tensor]) {
         ++tensor;
-        at = -64;
+        at = 0;
       }
     }
 #endif
@@ -194,6 +208,7 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
     V* centre = arena.take(np);
     Permutation<W> order;
     for (int i = n; i < np; ++i) variance[i] = splat<V>(1);
+    for (int i = 0; i < np; ++i) scale[i] = splat<V>(1);  // as a covariance given whole leaves it
     order.settle(reinterpret_cast<int*>(arena.start + numbers), np);
     AnyCorner<V> corner;
     long first = -1;
@@ -210,12 +225,12 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
         load_permuted<V, W>(call, ends, group, order, coupling);
         group.load(call.variance, n, n, scale);
         for (int i = 0; i < n; ++i) variance[i] = scale[order.entry[0][i]];
-        scale_factors<V>(Solo{}, permuted, call.shrink, variance, coupling, scale);
+        dominate(Solo{}, permuted, call.shrink, variance, coupling, scale);
       } else if (call.coupling) {
         group.load(call.coupling, k, k, coupling);
         group.load(call.variance, n, n, variance);
-        scale_factors<V>(Solo{}, shape, call.shrink, variance, coupling, scale);
-        permute_packed<V, W>(shape, order, variance, coupling, scale, rows);
+        dominate(Solo{}, shape, call.shrink, variance, coupling, scale);
+        permute_packed<V, W>(shape, order, variance, coupling, rows);
       } else {
         permute_full<V, W>(shape, order, call.covariance, group.row, rows);
       }
@@ -225,7 +240,7 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
           const int at = order.entry[0][i];
           if (i < order.observed[0]) {
             known[i] = splat<V>(1);
-            drive[i] = value[at] - mean[at];
+            drive[i] = (value[at] - mean[at]) / scale[i];
           } else if (call.noise) {
             noise[i] = drawn[at];
           }
@@ -235,7 +250,7 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
           const int at = order.entry[l][i];
           if (i < order.observed[l]) {
             set_lane(known[i], l, T(1));
-            set_lane(drive[i], l, lane(value[at], l) - lane(mean[at], l));
+            set_lane(drive[i], l, (lane(value[at], l) - lane(mean[at], l)) / lane(scale[at], l));
           } else if (call.noise) {
             set_lane(noise[i], l, lane(drawn[at], l));
           }
@@ -247,27 +262,27 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
       const Group<V> following(next.first, next.second, call.order);
       const auto limits = std::minmax_element(order.observed, order.observed + W);
       const Conditioner<V> conditioner{known, noise, drive, shift, spread, *limits.first, *limits.second};
-      Ahead<V, Conditioner<V>> sink{conditioner, following, call};
+      Ahead<V, Conditioner<V>> sink(conditioner, following, call);
       if (assembles) {
-        Assembled<V> source{permuted, variance, coupling, scale, nullptr, splat<V>(0), splat<V>(0)};
-        factor(Solo{}, np, rows, static_cast<V*>(nullptr), corner, bad, source, sink);
+        Dominant<V> source{permuted, variance, coupling};
+        factor(Solo{}, np, uncoupled(permuted), rows, static_cast<V*>(nullptr), corner, bad, source, sink);
       } else {
         Stored<V> source{rows, np};
-        factor(Solo{}, np, rows, static_cast<V*>(nullptr), corner, bad, source, sink);
+        factor(Solo{}, np, 0, rows, static_cast<V*>(nullptr), corner, bad, source, sink);
       }
       for (int i = 0; i < n; ++i) {  // back in the entries' own order
         if (order.uniform) {
           const int at = order.entry[0][i];
-          centre[at] = i < order.observed[0] ? value[at] : V(mean[at] + shift[i]);
-          drawn[at] = centre[at] + spread[i];
+          centre[at] = i < order.observed[0] ? value[at] : V(mean[at] + scale[i] * shift[i]);
+          drawn[at] = centre[at] + scale[i] * spread[i];
           continue;
         }
         for (int l = 0; l < W; ++l) {
           const int at = order.entry[l][i];
-          const bool seen = i < order.observed[l];
-          const T middle = seen ? lane(value[at], l) : T(lane(mean[at], l) + lane(shift[i], l));
+          const T own = lane(scale[at], l);
+          const T middle = i < order.observed[l] ? lane(value[at], l) : T(lane(mean[at], l) + own * lane(shift[i], l));
           set_lane(centre[at], l, middle);
-          set_lane(drawn[at], l, T(middle + lane(spread[i], l)));
+          set_lane(drawn[at], l, T(middle + own * lane(spread[i], l)));
         }
       }
       for (int i = 0; i < n; ++i) bad = not_finite(drawn[i], bad);
@@ -278,7 +293,8 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
         T* out = call.tril + group.row[l] * long(n) * n;
         for (int i = order.observed[l]; i < n; ++i)
           for (int j = order.observed[l]; j <= i; ++j)
-            out[long(order.entry[l][i]) * n + order.entry[l][j]] = lane(rows[row_at(np, i) + 2 * j], l);
+            out[long(order.entry[l][i]) * n + order.entry[l][j]] =
+                lane(rows[row_at(np, i) + 2 * j], l) * lane(scale[order.uniform ? i : order.entry[l][i]], l);
       }
     }
     return first;

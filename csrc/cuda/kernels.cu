@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(kThreads) condition_kernel(Call<T> call) {
     T bad = 0;
     Stored<T> source{rows, np};
     Conditioner<T> sink{seen, noise, drive, shift, spread, known, known};
-    factor(Block{}, np, rows, static_cast<T*>(nullptr), corner, bad, source, sink);
+    factor(Block{}, np, 0, rows, static_cast<T*>(nullptr), corner, bad, source, sink);
     for (int i = threadIdx.x; i < n; i += kThreads) {
       const long to = b * n + entry[i];
       const T middle = i < known ? call.observed[to] : call.mean[to] + shift[i];
