@@ -196,7 +196,7 @@ long condition(const std::vector<int>& sizes, long rows, int threads, double shr
 }
 
 template <class T>
-void condition_shared(const std::vector<int>& sizes, long rows, int threads, Address prior_mean,
+long condition_shared(const std::vector<int>& sizes, long rows, int threads, Address prior_mean,
                       Address factor, Address observed, Address noise, Address masks, Address order,
                       const std::vector<long long>& begin, Address centre, Address sample) {
   const Layout layout(sizes);
@@ -220,7 +220,7 @@ void condition_shared(const std::vector<int>& sizes, long rows, int threads, Add
   py::gil_scoped_release free;
   advise_huge(call.centre, sizeof(T) * std::size_t(rows) * n);
   advise_huge(call.sample, call.sample ? sizeof(T) * std::size_t(rows) * n : 0);
-  kernels<T>().condition_shared(call);
+  return kernels<T>().condition_shared(call);
 }
 
 // Numbers that the forward pass keeps for the backward.

@@ -99,10 +99,11 @@ struct SharedRoom {
   int known;   // how many are observed
 };
 
-// H vectors of rows of one mask, from `from` on in the call's order; rows before `to` count.
+// H vectors of rows of one mask, from `from` on in the call's order; rows before `to` count. Returns the first row that is
+// not finite, or `bad` if that is earlier.
 template <int H, class V>
-void condition_rows(const SharedCall<ScalarOf<V>>& call, const ScalarOf<V>* factor, const SharedRoom<V>& room, long from,
-                    long to, RowsAhead<ScalarOf<V>>& ahead) {
+long condition_rows(const SharedCall<ScalarOf<V>>& call, const ScalarOf<V>* factor, const SharedRoom<V>& room, long from,
+                    long to, RowsAhead<ScalarOf<V>>& ahead, long bad) {
   using T = ScalarOf<V>;
   constexpr int W = Traits<V>::width;
   constexpr int lines = W * H * 4 * int(sizeof(T)) / 64 + 1;  // those of as many rows, shared out to blocks of four entries
@@ -138,7 +139,11 @@ void condition_rows(const SharedCall<ScalarOf<V>>& call, const ScalarOf<V>* fact
     const Group<V> group(from + h * W, to, call.order);
     group.store(room.centre + h * n, n, call.centre, n);
     if (draw) group.store(room.sample + h * n, n, call.sample, n);
+    V wrong = splat<V>(0);
+    for (int k = 0; k < n; ++k) wrong = not_finite((draw ? room.sample : room.centre)[h * n + k], wrong);
+    bad = group.earliest(wrong, bad);
   }
+  return bad;
 }
 
 // The batch is walked in pieces of neighbouring rows, within which rows are taken mask by mask: sorted as a whole, they
@@ -152,12 +157,13 @@ long condition_shared(const SharedCall<ScalarOf<V>>& call) {
   const long most = call.threads * std::max(1024L, 48 * call.masks);
   const long pieces = call.threads * ((call.rows + most - 1) / most), size = pieces ? (call.rows + pieces - 1) / pieces : 0;
   Counter counter;
-  on_threads(call.threads, pieces, double(size) / W * n * n, [&](int) {
+  return on_threads(call.threads, pieces, double(size) / W * n * n, [&](int) {
     const std::size_t count = 2 * std::size_t(n);
     Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * 5 * count + sizeof(int) * std::size_t(n)))};
     SharedRoom<V> room{};
     for (V** piece : {&room.value, &room.noise, &room.drive, &room.centre, &room.sample}) *piece = arena.take(count);
     room.entry = reinterpret_cast<int*>(arena.start + arena.used);
+    long bad = -1;
     for (long piece; (piece = take(counter)) < pieces;) {
       const long first = piece * size, next = first + call.threads * size;
       RowsAhead<T> ahead{call, next * n, std::min(next + size, call.rows) * n};
@@ -173,13 +179,12 @@ long condition_shared(const SharedCall<ScalarOf<V>>& call) {
         for (int i = 0, to = room.known; i < n; ++i)
           if (!seen[call.component[i]]) room.entry[to++] = i;
         const T* factor = call.factor + m * n * n;
-        for (; at + W < stop; at += 2 * W) condition_rows<2, V>(call, factor, room, at, stop, ahead);
-        if (at < stop) condition_rows<1, V>(call, factor, room, at, stop, ahead);
+        for (; at + W < stop; at += 2 * W) bad = condition_rows<2, V>(call, factor, room, at, stop, ahead, bad);
+        if (at < stop) bad = condition_rows<1, V>(call, factor, room, at, stop, ahead, bad);
       }
     }
-    return -1L;
+    return bad;
   });
-  return -1;
 }
 
 }  // namespace EPURE_ISA

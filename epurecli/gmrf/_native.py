@@ -164,7 +164,7 @@ def condition_shared(
     groups: MaskGroups,
     sizes: tuple[int, ...],
     noise: Tensor | None,
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor | None, int]:
     """See `reference.condition_shared`. No backward."""
     prior_mean, factor, observed, noise = _plain(prior_mean, factor, observed, noise)
     return calls.condition_shared(prior_mean, factor, observed, groups, sizes, noise)

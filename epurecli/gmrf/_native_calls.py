@@ -239,13 +239,13 @@ def condition_shared(
     groups: MaskGroups,
     sizes: tuple[int, ...],
     noise: Tensor | None,
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor | None, int]:
     """-> as `reference.condition_shared`"""
     if observed.is_cuda:
         return reference.condition_shared(prior_mean, factor, observed, groups, sizes, noise)
     mean = torch.empty_like(observed)
     sample = None if noise is None else torch.empty_like(observed)
-    _CONDITION_SHARED[observed.dtype](
+    row = _CONDITION_SHARED[observed.dtype](
         sizes,
         len(observed),
         torch.get_num_threads(),
@@ -259,7 +259,7 @@ def condition_shared(
         mean.data_ptr(),
         0 if sample is None else sample.data_ptr(),
     )
-    return mean, sample
+    return mean, sample, row
 
 
 def evidence_kept(centre: Tensor) -> int:

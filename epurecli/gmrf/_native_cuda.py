@@ -167,7 +167,8 @@ def condition(
     before = (0 if x is None else x.data_ptr() for x in (mean, *packed, observed, noise, mask, component))
     after = (0 if x is None else x.data_ptr() for x in (centre, sample, tril, bad))
     _call("condition", observed, layout, rows, shrink, scratch.data_ptr(), stream, *before, len(sizes), *after)
-    return centre, sample, tril, reference.first_row(bad != 0)
+    fine = torch.isfinite(centre if sample is None else sample).all(1) & (bad == 0)
+    return centre, sample, tril, reference.first_row(~fine)
 
 
 def evidence_kept(size: int, rows: int) -> int:

@@ -57,7 +57,7 @@ def condition_gaussian(
     Raises:
         TypeError, ValueError: shapes, dtypes, devices, an empty or full row of the mask (named).
         NotPositiveDefinite: names the row.
-        NumericalError: not finite; names argument and row.
+        NumericalError: not finite; names argument and row, or the row whose result is not.
     """
     sizes = checks.check_sizes(sizes)
     rows = checks.check_rows("observed", observed, sum(sizes))
@@ -72,7 +72,7 @@ def condition_gaussian(
         check_prior(belief, observed)
         factor, order = _factors(belief, groups.distinct, sizes)
         factor = factor.to(observed.dtype)
-        mean, sample = body.condition_shared(belief.mean, factor, observed, groups, sizes, noise)
+        mean, sample, bad = body.condition_shared(belief.mean, factor, observed, groups, sizes, noise)
         tril = _missing_part(factor, order, groups.distinct, sizes)[groups.index()] if with_scale_tril else None
         result = Conditional(mean, sample, tril)
     else:
@@ -89,12 +89,9 @@ def condition_gaussian(
             run = body.condition
         *result, bad = run(*tensors, observed, mask, groups, sizes, noise, with_scale_tril)
         result = Conditional(*result)
-        if bad >= 0:
-            _explain(belief, bad)
-    values = result.mean if result.sample is None else result.sample
-    if not torch.isfinite(values.sum()):
-        seen = spread_mask(mask, sizes)
-        checks.check_values(observed=torch.where(seen, observed, 0), noise=noise, mean=tensors[0])
+    if bad >= 0:
+        known = torch.where(spread_mask(mask, sizes), observed, 0)
+        _explain(belief, bad, observed=known, noise=noise, mean=tensors[0])
     return result
 
 
@@ -108,9 +105,12 @@ def _tensors(belief: Belief) -> tuple[Tensor, ...]:
     raise TypeError(f"belief: expected a GaussianPrior, a CoupledGaussian or (mean, covariance), got {type(belief)}")
 
 
-def _explain(belief: Belief, bad: int) -> None:
+def _explain(belief: Belief, bad: int, **tensors: Tensor | None) -> None:
+    checks.check_values(**tensors)
+    if isinstance(belief, GaussianPrior):
+        raise NumericalError(f"the conditional of row {bad} is not finite: its observed values lie too far from the prior")
     if isinstance(belief, CoupledGaussian):
-        checks.check_values(belief.variance, mean=belief.mean, coupling=belief.coupling)
+        checks.check_values(belief.variance, coupling=belief.coupling)
     raise NotPositiveDefinite(f"the covariance of row {bad} is not positive definite, or a number there is not finite")
 
 

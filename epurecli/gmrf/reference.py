@@ -108,7 +108,7 @@ def condition(
 
     Returns:
         mean (B, N), sample (B, N) or None, scale_tril (B, N, N) with zero rows and columns where observed or None, and
-        the first row that has no factor, or -1
+        the first row that has no factor or is not finite, or -1
     """
     seen = spread_mask(mask, sizes)
     order = torch.argsort(~seen, dim=1, stable=True)  # (B, N)
@@ -123,7 +123,8 @@ def condition(
     sample = None
     if noise is not None:
         sample = centre + (tril @ noise.gather(1, order).unsqueeze(2)).squeeze(2).gather(1, back)
-    return centre, sample, permute(tril, back) if with_tril else None, first_row(failed != 0)
+    fine = torch.isfinite(centre if noise is None else sample).all(1) & (failed == 0)
+    return centre, sample, permute(tril, back) if with_tril else None, first_row(~fine)
 
 
 def condition_coupled(
@@ -150,14 +151,14 @@ def condition_shared(
     groups: MaskGroups,
     sizes: tuple[int, ...],
     noise: Tensor | None,
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor | None, int]:
     """Condition under a shared prior, two solves and products per distinct mask.
 
     Args:
         factor: (M, N, N) one per distinct mask: Cholesky factor of the covariance with the observed entries first.
 
     Returns:
-        mean (B, N), sample (B, N) or None
+        mean (B, N), sample (B, N) or None, the first row that is not finite, or -1
     """
     counts = [stop - start for start, stop in pairwise(groups.begin)]
     seen = spread_mask(groups.distinct, sizes)  # (M, N)
@@ -173,7 +174,8 @@ def condition_shared(
             drawn = centre + noise[rows][:, m] @ low[len(o) :, len(o) :].mT
             samples.append(given.index_copy(1, m, drawn))
     mean = torch.cat(means)[back]
-    return mean, None if noise is None else torch.cat(samples)[back]
+    sample = None if noise is None else torch.cat(samples)[back]
+    return mean, sample, first_row(~torch.isfinite(mean if sample is None else sample).all(1))
 
 
 def evidence(
