@@ -195,6 +195,12 @@ long condition(const std::vector<int>& sizes, long rows, int threads, double shr
   return kernels<T>().condition(call);
 }
 
+long factor_orders(int n, long orders, int threads, Address matrix, Address order, Address factor) {
+  const OrdersCall<double> call{n, orders, threads, at<double>(matrix), at<long long>(order), at<double>(factor)};
+  py::gil_scoped_release free;
+  return kernels<double>().factor_orders(call);
+}
+
 template <class T>
 long condition_shared(const std::vector<int>& sizes, long rows, int threads, Address prior_mean,
                       Address factor, Address observed, Address noise, Address masks, Address order,
@@ -329,6 +335,7 @@ PYBIND11_MODULE(_epure_native, m) {
   define<float>(m, "_f32");
   define<double>(m, "_f64");
   m.def("group_rows", &group_rows);
+  m.def("factor_orders", &factor_orders);
   m.def("elbo_kept", &elbo_kept);
   m.def("evidence_kept", &evidence_kept);
   m.def("share_openmp", &share_openmp, "Run on torch's OpenMP pool: the address of its GOMP_parallel, 0 for own threads.");

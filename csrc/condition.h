@@ -28,6 +28,14 @@ struct Stored {
   EPURE_HD void end_columns() {}
 };
 
+// Sink of a factorisation whose factor is all that is wanted.
+struct Ignore {
+  template <int NB, class V>
+  EPURE_HD void corner(int, const Corner<V, NB>&) {}
+  template <int NB, class V>
+  EPURE_HD void tile(int, int, const V (&)[2][NB]) {}
+};
+
 // Sink of the factorisation: runs the recurrence above. `known[k]` is 1 where entry k is observed, else 0.
 template <class V>
 struct Conditioner {

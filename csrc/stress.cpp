@@ -2,6 +2,7 @@
 // sanitizers (csrc/sanitize.sh); no Python in it.
 #include <pthread.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -169,6 +170,11 @@ void stress(const Kernels<T>& kernels, const std::vector<int>& sizes, long rows,
     call.tril = packed ? nullptr : conditional.data;
     demand(kernels.condition(call) == -1, "a row without a conditional");
   }
+  std::vector<long long> orders(2 * n);
+  for (int i = 0; i < n; ++i) orders[i] = n - 1 - i, orders[n + i] = (i + 1) % n;
+  Numbers<T> identity(square), ordered(2 * square);
+  for (std::size_t i = 0; i < square; ++i) identity.data[i] = T(i % (n + 1) == 0);
+  demand(kernels.factor_orders({n, 2, threads, identity.data, orders.data(), ordered.data}) == -1, "an order without a factor");
   const std::vector<long long> begin{0, rows / 3, rows};
   std::vector<unsigned char> masks(2 * components, 0);
   masks[0] = masks[2 * components - 1] = 1;
@@ -176,7 +182,8 @@ void stress(const Kernels<T>& kernels, const std::vector<int>& sizes, long rows,
   for (std::size_t i = 0; i < 2 * square; ++i) two.data[i] = tril.data[i % square];
   SharedCall<T> shared{n, rows, 2, threads, prior_mean.data, two.data, dsample.data, noise.data, masks.data(),
                        component.data(), components, order.data(), begin.data(), centre.data, sample.data};
-  kernels.condition_shared(shared);
+  for (int m : {0, 1}) std::sort(order.begin() + begin[m], order.begin() + begin[m + 1]);
+  demand(kernels.condition_shared(shared) == -1, "a row that is not finite");
 }
 
 // A team of threads on one matrix, as a block is on a GPU: what one of them writes without waiting, the thread sanitizer

@@ -39,9 +39,11 @@ struct Group {
     for (int l = 0; l < width; ++l) rows[l] = from + row[l] * stride;
     load_lanes<V>(rows, 0, count, out);
   }
-  void store(const V* in, int count, ScalarOf<V>* to, long stride) const {
+  // past the cache where asked for and possible; then end_stream() is due
+  void store(const V* in, int count, ScalarOf<V>* to, long stride, bool past = false) const {
     ScalarOf<V>* rows[width];
     for (int l = 0; l < width; ++l) rows[l] = to + row[l] * stride;
+    if (past && valid == width && stream_lanes<V>(in, count, rows)) return;
     store_lanes<V>(in, count, rows, valid);
   }
   // The first row whose lane is set, or `first` if that is earlier.

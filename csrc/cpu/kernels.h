@@ -54,6 +54,17 @@ struct ConditionCall {
   T* tril;                  // (B, N, N), zeroed; may be null
 };
 
+// Cholesky factors of one matrix (N, N) with its entries taken in each of the orders.
+template <class T>
+struct OrdersCall {
+  int n;
+  long orders;
+  int threads;
+  const T* matrix;
+  const long long* order;  // (M, N)
+  T* factor;               // (M, N, N)
+};
+
 // Exact conditioning under one prior: rows grouped by mask, a factor per mask.
 template <class T>
 struct SharedCall {
@@ -65,7 +76,7 @@ struct SharedCall {
   const unsigned char* mask;     // (M, C)
   const int* component;          // (N,)
   int components;
-  const long long* order;        // (B,) rows sorted by mask
+  const long long* order;        // (B,) rows sorted by mask, ascending within one
   const long long* begin;        // (M + 1,) where a mask's rows begin in it
   T *centre, *sample;
 };
@@ -101,6 +112,7 @@ struct Kernels {
   long (*assemble)(const AssembleCall<T>&);
   long (*assemble_backward)(const AssembleCall<T>&);
   long (*condition)(const ConditionCall<T>&);
+  long (*factor_orders)(const OrdersCall<T>&);
   long (*condition_shared)(const SharedCall<T>&);
   long (*evidence_forward)(const EvidenceCall<T>&);
   long (*evidence_backward)(const EvidenceCall<T>&);

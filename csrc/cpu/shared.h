@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <type_traits>
 
 #include "group.h"
@@ -30,18 +31,25 @@ EPURE_HD void add_products(const ScalarOf<V>* factor, int n, const V* drive, int
 // w_i = (d_i - sum_{j<i} L_ij w_j) / L_ii in place for the observed entries i .. i + R - 1.
 template <int R, int H, class V>
 EPURE_HD void solve_block(const ScalarOf<V>* factor, int n, int i, V* drive) {
-  const ScalarOf<V>* rows = factor + long(i) * n;
-  V acc[R][H] = {};
-  add_products<R, H, V>(rows, n, drive, 0, i, acc);
+  using T = ScalarOf<V>;
+  const T* rows = factor + long(i) * n;
+  V w[R][H] = {};
+  add_products<R, H, V>(rows, n, drive, 0, i, w);
+  EPURE_UNROLL
+  for (int r = 0; r < R; ++r) {
+    const T inverse = T(1) / rows[r * n + i + r];
+    EPURE_UNROLL
+    for (int h = 0; h < H; ++h) {
+      V x = drive[H * (i + r) + h] - w[r][h];
+      EPURE_UNROLL
+      for (int c = 0; c < r; ++c) x -= w[c][h] * rows[r * n + i + c];
+      w[r][h] = x * inverse;
+    }
+  }
   EPURE_UNROLL
   for (int r = 0; r < R; ++r) {
     EPURE_UNROLL
-    for (int h = 0; h < H; ++h) {
-      V x = drive[H * (i + r) + h] - acc[r][h];
-      EPURE_UNROLL
-      for (int c = 0; c < r; ++c) x -= drive[H * (i + c) + h] * rows[r * n + i + c];
-      drive[H * (i + r) + h] = x / splat<V>(rows[r * n + i + r]);
-    }
+    for (int h = 0; h < H; ++h) drive[H * (i + r) + h] = w[r][h];
   }
 }
 
@@ -70,20 +78,39 @@ EPURE_HD void move_block(const ScalarOf<V>* factor, int n, int known, int i, con
   }
 }
 
-// Asks for the lines of the rows to come, a few at a time between blocks of arithmetic: all at once would wait for each
-// other.
+// Asks for the lines of rows to come, a few at a time between blocks of arithmetic: all at once would wait for each other.
+// The next piece of the batch comes from memory into the second cache, the mask's next rows from there into the first.
 template <class T>
 struct RowsAhead {
   const SharedCall<T>& call;
-  long at, stop;  // in numbers
+  bool past;       // results are written past the cache: not to be read
+  long far, end;   // of the next piece, in numbers
+  long near = 0, stop = 0;  // of the mask's rows, in the call's order
+  int column = 0;
+
+  void of_mask(long from, long to) {
+    near = from;
+    stop = to;
+    column = 0;
+  }
   void ask(int lines) {
 #if defined(__GNUC__)
-    for (; lines > 0 && at < stop; --lines, at += 64 / int(sizeof(T))) {
-      __builtin_prefetch(call.observed + at, 0, 2);
-      __builtin_prefetch(call.centre + at, 1, 2);
-      if (!call.noise) continue;
-      __builtin_prefetch(call.noise + at, 0, 2);
-      __builtin_prefetch(call.sample + at, 1, 2);
+    constexpr int line = 64 / int(sizeof(T));
+    for (; lines > 0; --lines) {
+      if (far < end) {
+        __builtin_prefetch(call.observed + far, 0, 2);
+        if (call.noise) __builtin_prefetch(call.noise + far, 0, 2);
+        if (!past) __builtin_prefetch(call.centre + far, 1, 2);
+        if (!past && call.noise) __builtin_prefetch(call.sample + far, 1, 2);
+        far += line;
+      }
+      if (near < stop) {
+        const long at = call.order[near] * call.n + column;
+        __builtin_prefetch(call.observed + at);
+        if (call.noise) __builtin_prefetch(call.noise + at);
+        column += line;
+        if (column >= call.n) column = 0, ++near;
+      }
     }
 #else
     (void)lines;
@@ -107,6 +134,7 @@ long condition_rows(const SharedCall<ScalarOf<V>>& call, const ScalarOf<V>* fact
   using T = ScalarOf<V>;
   constexpr int W = Traits<V>::width;
   constexpr int lines = W * H * 4 * int(sizeof(T)) / 64 + 1;  // those of as many rows, shared out to blocks of four entries
+  ahead.of_mask(from + W * H, std::min(from + 2 * W * H, to));
   const int n = call.n, known = room.known, *entry = room.entry;
   for (int h = 0; h < H; ++h) {
     const Group<V> group(from + h * W, to, call.order);
@@ -137,13 +165,21 @@ long condition_rows(const SharedCall<ScalarOf<V>>& call, const ScalarOf<V>* fact
   for (; i < n; ++i) move(std::integral_constant<int, 1>());
   for (int h = 0; h < H; ++h) {
     const Group<V> group(from + h * W, to, call.order);
-    group.store(room.centre + h * n, n, call.centre, n);
-    if (draw) group.store(room.sample + h * n, n, call.sample, n);
+    group.store(room.centre + h * n, n, call.centre, n, ahead.past);
+    if (draw) group.store(room.sample + h * n, n, call.sample, n, ahead.past);
     V wrong = splat<V>(0);
     for (int k = 0; k < n; ++k) wrong = not_finite((draw ? room.sample : room.centre)[h * n + k], wrong);
     bad = group.earliest(wrong, bad);
   }
   return bad;
+}
+
+// Whether results are large enough to be written past the cache, and lie so that whole lines can be.
+template <class T>
+bool outgrows_cache(const SharedCall<T>& call) {
+  const auto aligned = [](const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 64 == 0; };
+  const long bytes = call.n * long(sizeof(T));
+  return bytes % 64 == 0 && aligned(call.centre) && aligned(call.sample) && bytes * call.rows >= 8L << 20;
 }
 
 // The batch is walked in pieces of neighbouring rows, within which rows are taken mask by mask: sorted as a whole, they
@@ -154,8 +190,9 @@ long condition_shared(const SharedCall<ScalarOf<V>>& call) {
   constexpr long W = Traits<V>::width;
   const int n = call.n;
   // rows enough for a mask to fill some vectors, few enough for the cache
-  const long most = call.threads * std::max(1024L, 48 * call.masks);
+  const long most = call.threads * std::max(1024L, 96 * call.masks);
   const long pieces = call.threads * ((call.rows + most - 1) / most), size = pieces ? (call.rows + pieces - 1) / pieces : 0;
+  const bool past = outgrows_cache(call);
   Counter counter;
   return on_threads(call.threads, pieces, double(size) / W * n * n, [&](int) {
     const std::size_t count = 2 * std::size_t(n);
@@ -166,7 +203,7 @@ long condition_shared(const SharedCall<ScalarOf<V>>& call) {
     long bad = -1;
     for (long piece; (piece = take(counter)) < pieces;) {
       const long first = piece * size, next = first + call.threads * size;
-      RowsAhead<T> ahead{call, next * n, std::min(next + size, call.rows) * n};
+      RowsAhead<T> ahead{call, past, next * n, std::min(next + size, call.rows) * n};
       for (long m = 0; m < call.masks; ++m) {
         const auto *begin = call.order + call.begin[m], *end = call.order + call.begin[m + 1];  // ascending
         long at = std::lower_bound(begin, end, first) - call.order;
@@ -183,6 +220,7 @@ long condition_shared(const SharedCall<ScalarOf<V>>& call) {
         if (at < stop) bad = condition_rows<1, V>(call, factor, room, at, stop, ahead, bad);
       }
     }
+    if (past) end_stream();
     return bad;
   });
 }

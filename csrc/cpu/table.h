@@ -5,6 +5,7 @@
 #include "condition.h"
 #include "elbo.h"
 #include "evidence.h"
+#include "orders.h"
 #include "shared.h"
 
 namespace epure {
@@ -13,9 +14,8 @@ namespace EPURE_ISA {
 template <class T>
 constexpr Kernels<T> kernels() {
   using V = Lanes<T, EPURE_BYTES / int(sizeof(T))>;
-  return {Traits<V>::width, elbo_forward<V>,      elbo_backward<V>, assemble<V>,
-          assemble_backward<V>, condition<V>,         condition_shared<V>, evidence_forward<V>,
-          evidence_backward<V>};
+  return {Traits<V>::width, elbo_forward<V>,  elbo_backward<V>,    assemble<V>,         assemble_backward<V>,
+          condition<V>,     factor_orders<V>, condition_shared<V>, evidence_forward<V>, evidence_backward<V>};
 }
 
 extern const Body table;

@@ -128,5 +128,50 @@ inline void store_lanes(const V* in, int count, ScalarOf<V>* const* rows, int va
     for (int l = 0; l < valid; ++l) rows[l][k] = lane(in[k], l);
 }
 
+// As store_lanes, past the cache and in whole lines of 64 bytes, for results larger than it: nothing is read to be written
+// over. Demands all lanes and rows that start at a line. False: left undone, this body cannot.
+template <class V>
+inline bool stream_lanes(const V* in, int count, ScalarOf<V>* const* rows) {
+#if defined(EPURE_SHUFFLE) && defined(__AVX__)
+  using T = ScalarOf<V>;
+  constexpr int per = 16 / int(sizeof(T));
+  for (int k = 0; k < count; k += 4 * per) {
+    V v[4][per];
+    EPURE_UNROLL
+    for (int q = 0; q < 4; ++q) {
+      EPURE_UNROLL
+      for (int r = 0; r < per; ++r) v[q][r] = in[k + q * per + r];
+      turn(v[q]);
+    }
+    EPURE_UNROLL
+    for (int r = 0; r < per; ++r) {
+      T *low = rows[r] + k, *high = rows[r + per] + k;
+      EPURE_UNROLL
+      for (int q = 0; q < 4; q += 2) {
+        const V a = v[q][r], b = v[q + 1][r];
+        if constexpr (per == 4) {
+          __builtin_ia32_movntps256(low + 4 * q, EPURE_SHUF(a, b, 0, 1, 2, 3, 8, 9, 10, 11));
+          __builtin_ia32_movntps256(high + 4 * q, EPURE_SHUF(a, b, 4, 5, 6, 7, 12, 13, 14, 15));
+        } else {
+          __builtin_ia32_movntpd256(low + 2 * q, EPURE_SHUF(a, b, 0, 1, 4, 5));
+          __builtin_ia32_movntpd256(high + 2 * q, EPURE_SHUF(a, b, 2, 3, 6, 7));
+        }
+      }
+    }
+  }
+  return true;
+#else
+  (void)in, (void)count, (void)rows;
+  return false;
+#endif
+}
+
+// After the last of stream_lanes: what was written is seen by other threads.
+inline void end_stream() {
+#if defined(EPURE_SHUFFLE) && defined(__AVX__)
+  __builtin_ia32_sfence();
+#endif
+}
+
 }  // namespace EPURE_ISA
 }  // namespace epure

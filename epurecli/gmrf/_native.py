@@ -157,6 +157,11 @@ def condition_coupled(
     return calls.condition(mean, (variance, coupling), shrink, observed, mask, groups, sizes, noise, with_tril)
 
 
+def factor_orders(matrix: Tensor, order: Tensor) -> tuple[Tensor, int]:
+    """See `reference.factor_orders`. No backward."""
+    return calls.factor_orders(matrix, order)
+
+
 def condition_shared(
     prior_mean: Tensor,
     factor: Tensor,

@@ -232,6 +232,17 @@ def condition(
     return centre, sample, tril, row
 
 
+def factor_orders(matrix: Tensor, order: Tensor) -> tuple[Tensor, int]:
+    """-> as `reference.factor_orders`"""
+    if matrix.is_cuda or matrix.dtype != _F64:
+        return reference.factor_orders(matrix, order)
+    matrix, order = matrix.contiguous(), order.contiguous()
+    orders, size = order.shape
+    factor = matrix.new_empty(orders, size, size)
+    pointers = matrix.data_ptr(), order.data_ptr(), factor.data_ptr()
+    return factor, ext.factor_orders(size, orders, torch.get_num_threads(), *pointers)
+
+
 def condition_shared(
     prior_mean: Tensor,
     factor: Tensor,

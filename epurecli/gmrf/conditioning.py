@@ -108,7 +108,9 @@ def _tensors(belief: Belief) -> tuple[Tensor, ...]:
 def _explain(belief: Belief, bad: int, **tensors: Tensor | None) -> None:
     checks.check_values(**tensors)
     if isinstance(belief, GaussianPrior):
-        raise NumericalError(f"the conditional of row {bad} is not finite: its observed values lie too far from the prior")
+        raise NumericalError(
+            f"the conditional of row {bad} is not finite: its observed values lie too far from the prior"
+        )
     if isinstance(belief, CoupledGaussian):
         checks.check_values(belief.variance, coupling=belief.coupling)
     raise NotPositiveDefinite(f"the covariance of row {bad} is not positive definite, or a number there is not finite")
@@ -139,8 +141,10 @@ def _factors(prior: GaussianPrior, masks: Tensor, sizes: tuple[int, ...]) -> tup
     order of the entries (M, N)."""
     covariance = prior.scale_tril.double() @ prior.scale_tril.double().mT
     order = torch.argsort(~spread_mask(masks, sizes), dim=1, stable=True)
-    permuted = covariance[order.unsqueeze(2), order.unsqueeze(1)]
-    return cholesky(permuted), order
+    factor, bad = backend.body(covariance, constants=(covariance,)).factor_orders(covariance, order)
+    if bad >= 0:
+        factor = cholesky(covariance[order.unsqueeze(2), order.unsqueeze(1)])
+    return factor, order
 
 
 def _missing_part(factor: Tensor, order: Tensor, masks: Tensor, sizes: tuple[int, ...]) -> Tensor:

@@ -144,6 +144,16 @@ def condition_coupled(
     return condition(mean, matrix, observed, mask, groups, sizes, noise, with_tril)
 
 
+def factor_orders(matrix: Tensor, order: Tensor) -> tuple[Tensor, int]:
+    """Cholesky factors of one matrix (N, N) with its entries in each order (M, N).
+
+    Returns:
+        factors (M, N, N), the first order without one, or -1
+    """
+    factor, failed = torch.linalg.cholesky_ex(matrix[order.unsqueeze(2), order.unsqueeze(1)])
+    return factor, first_row(failed != 0)
+
+
 def condition_shared(
     prior_mean: Tensor,
     factor: Tensor,
