@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -291,10 +292,14 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
       first = group.earliest(bad, first);
       for (int l = 0; call.tril && l < group.valid; ++l) {
         T* out = call.tril + group.row[l] * long(n) * n;
-        for (int i = order.observed[l]; i < n; ++i)
+        for (int i = order.observed[l]; i < n; ++i) {
+          const int own = order.entry[l][i];
+          double r = 1;  // anew: its float's rounding would be that of a whole row
+          if (call.coupling)
+            r = std::sqrt(double(call.variance[group.row[l] * n + own]) / lane(variance[order.uniform ? i : own], l));
           for (int j = order.observed[l]; j <= i; ++j)
-            out[long(order.entry[l][i]) * n + order.entry[l][j]] =
-                lane(rows[row_at(np, i) + 2 * j], l) * lane(scale[order.uniform ? i : order.entry[l][i]], l);
+            out[long(own) * n + order.entry[l][j]] = T(r * lane(rows[row_at(np, i) + 2 * j], l));
+        }
       }
     }
     return first;

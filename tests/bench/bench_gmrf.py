@@ -7,6 +7,7 @@ compiled. A dash: it needs too much memory, or torch cannot do it.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import statistics
 import sys
@@ -102,48 +103,79 @@ def show(label: str, found: dict[str, float]) -> None:
     print(f"{label:34}", *cells, *leads, flush=True)
 
 
-def condition_times(seconds: float) -> None:
-    """Exact conditioning on random subsets: a shared prior, and a covariance per row."""
+def keep_memory(kept: bool) -> None:
+    """Whether a large freed result serves the next one, or the system clears pages for each anew: glibc decides by what
+    happened before, so that a median would be of one or the other by chance. Elsewhere nothing is decided."""
+    tune = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if tune is not None:
+        map_above, trim_above = -3, -1
+        tune(map_above, (32 if kept else 4) << 20)
+        tune(trim_above, (1024 if kept else 4) << 20)
+
+
+def ask_for_huge_pages(tensor: Tensor) -> Tensor:
+    """The fresh tensor itself, on 2 MiB pages where there are any, as the native body asks for its large results."""
+    if sys.platform == "linux":
+        page, advice = 2 << 20, 14
+        start, stop = -(-tensor.data_ptr() // page) * page, (tensor.data_ptr() + tensor.nbytes) // page * page
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), advice)
+    return tensor
+
+
+def conditioning_inputs() -> tuple[list[Tensor], GaussianPrior, tuple[int, ...], Tensor, Tensor]:
+    """As `inputs`; observed values and random masks."""
     rng = torch.Generator().manual_seed(1)
     tensors, prior, sizes = inputs(80, 65536)
     observed = torch.randn(65536, 80, generator=rng)
     codes = torch.randint(1, 31, (65536, 1), generator=rng)
-    mask = (codes >> torch.arange(5)) & 1 == 1
-    covariance = prior.covariance
-    shared = {
-        "best": median(
-            lambda: rivals.grouped_shared(prior.mean, covariance, observed, mask, tensors[3], sizes), seconds
-        ),
-        "native": median(lambda: condition_gaussian(prior, observed, mask, sizes, tensors[3]), seconds),
-    }
-    show("condition, shared, B=65536", shared)
+    return tensors, prior, sizes, observed, (codes >> torch.arange(5)) & 1 == 1
+
+
+def condition_times(seconds: float) -> None:
+    """Exact conditioning on random subsets: a shared prior, and a covariance per row."""
+    tensors, prior, sizes, observed, mask = conditioning_inputs()
+    covariance, noise = prior.covariance, tensors[3]
+    for kept in (True, False):
+        keep_memory(kept)
+        shared = {
+            "best": lambda: rivals.grouped_shared(prior.mean, covariance, observed, mask, noise, sizes),
+            "native": lambda: condition_gaussian(prior, observed, mask, sizes, noise),
+        }
+        label = "condition, shared, B=65536" + ("" if kept else ", fresh")
+        show(label, {name: median(work, seconds) for name, work in shared.items()})
+        shared_limit(seconds)
+    keep_memory(True)
     mean, variance, coupling, noise = (x[:4096].contiguous() for x in tensors)
     belief, x, m = CoupledGaussian(mean, variance, coupling), observed[:4096].contiguous(), mask[:4096].contiguous()
     each = {
-        "best": median(lambda: rivals.grouped_each(mean, variance, coupling, x, m, noise, sizes), seconds),
-        "native": median(lambda: condition_gaussian(belief, x, m, sizes, noise), seconds),
+        "best": lambda: rivals.grouped_each(mean, variance, coupling, x, m, noise, sizes),
+        "native": lambda: condition_gaussian(belief, x, m, sizes, noise),
     }
-    show("condition, each, B=4096", each)
+    show("condition, each, B=4096", {name: median(work, seconds) for name, work in each.items()})
+    each_limit(seconds)
 
 
-def condition_limits(seconds: float) -> None:
-    """What this machine needs for the bytes of one and for the multiply-adds of the other, and nothing else."""
+def shared_limit(seconds: float) -> None:
+    """What this machine needs for the bytes of it alone: two tensors read in the order of the masks, two written."""
     rng, rows, size = torch.Generator().manual_seed(1), 65536, 80
     order = torch.randperm(rows, generator=rng)
     tensors = [torch.randn(rows, size, generator=rng) for _ in range(2)]
-    results = [torch.empty(rows, size) for _ in tensors]
 
-    def gather() -> None:  # observed and noise read in the order of the masks, mean and sample written
-        for source, target in zip(tensors, results, strict=True):
-            torch.index_select(source, 0, order, out=target)
+    def gather() -> None:
+        for source in tensors:
+            torch.index_select(source, 0, order, out=ask_for_huge_pages(torch.empty_like(source)))
 
-    side = 1024
+    print(f"{'  limit: its bytes, gathered':34} {median(gather, seconds):43.3f}", flush=True)
+
+
+def each_limit(seconds: float) -> None:
+    """What this machine needs for the multiply-adds of it alone: a factorisation a row, and its product with the
+    deviations and the noise."""
+    rng, side, size = torch.Generator().manual_seed(1), 1024, 80
     left, right = torch.randn(side, side, generator=rng), torch.randn(side, side, generator=rng)
-    peak = 2 * side**3 / median(lambda: left @ right, seconds) / 1e6  # GFLOP/s
-    flops = 4096 * (size**3 / 3 + 2 * size**2)  # a factorisation, and its product with the deviations and the noise
-    fresh = median(lambda: [torch.index_select(source, 0, order) for source in tensors], seconds)
-    print(f"{'limit: bytes of shared, gathered':34} {median(gather, seconds):43.3f}   (into fresh results {fresh:.3f})")
-    print(f"{'limit: multiply-adds of each':34} {1e3 * flops / peak / 1e9:43.3f}   ({peak:.0f} GFLOP/s)", flush=True)
+    rate = 2 * side**3 / median(lambda: left @ right, seconds) / 1e6  # GFLOP/s
+    flops = 4096 * (size**3 / 3 + 2 * size**2)
+    print(f"{'  limit: its multiply-adds':34} {flops / rate / 1e6:43.3f}   (at {rate:.0f} GFLOP/s)", flush=True)
 
 
 def evidence_times(size: int, rows: int, seconds: float, backward: bool) -> dict[str, float]:
@@ -192,7 +224,6 @@ def main() -> None:
     }
     show("assemble, n=80, B=4096, forward", found)
     condition_times(args.seconds)
-    condition_limits(args.seconds)
     for size, rows in ((12, 64), (80, 32), (80, 256), (192, 64)):
         show(f"evidence, n={size}, B={rows}, f+b", evidence_times(size, rows, args.seconds, True))
         show(f"evidence, n={size}, B={rows}, forward", evidence_times(size, rows, args.seconds, False))

@@ -130,6 +130,11 @@ def test_conditioning_values(make: Callable, chosen: ModuleType) -> None:
     problem.observed[5, 0] = float("nan")
     with pytest.raises(NumericalError, match="observed"):
         condition_gaussian(problem.prior, problem.observed, mask, SIZES)
+    problem.observed[5, 0] = 1e308  # what follows from it is beyond the largest number
+    far = GaussianPrior(problem.prior.mean, problem.prior.scale_tril * torch.tensor([1e-3, *[1.0] * 8]).unsqueeze(0))
+    for belief in (far, (problem.mean, far.covariance.expand(6, -1, -1))):
+        with pytest.raises(EpureError, match="row 5"):
+            condition_gaussian(belief, problem.observed, mask, SIZES)
     with pytest.raises(TypeError, match="belief"):
         condition_gaussian(problem.mean, problem.observed, mask, SIZES)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from epurecli.gmrf import reference
+from epurecli.gmrf.masks import spread_mask
 
 LAYOUTS = [(1, 1), (2, 1), (5,), (3, 2, 4), (1,) * 17, (16,) * 5, (7, 5, 6, 3), (33, 31), (32,) * 6, (40, 60, 100)]
 ROWS = [0, 1, 7, 33]
@@ -39,6 +40,7 @@ def assembled(body: ModuleType, problem, dtype: torch.dtype) -> list[Tensor]:
 def conditioned(body: ModuleType, problem, dtype: torch.dtype) -> list[Tensor]:
     """Mean, sample and scale_tril, from packed and from full covariances."""
     mean, variance, coupling, noise, *_ = (x.detach() for x in problem.leaves(dtype))
+    problem.rng.manual_seed(8)
     observed, mask = problem.observed.to(dtype), problem.mask()
     groups = body.group_rows(mask)
     rest = (observed, mask, groups, problem.sizes, noise, True)
@@ -74,10 +76,43 @@ def test_equal_in_double(work: Callable, sizes: tuple[int, ...], rows: int, make
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("sizes", [s for s in LAYOUTS if len(s) > 1], ids=str)
 def test_conditioning_is_equal_in_double(sizes: tuple[int, ...], rows: int, make: Callable, native: ModuleType) -> None:
-    problems = make(sizes, rows), make(sizes, rows)  # two generators in one state: the masks are equal
-    mine, truth = (conditioned(b, p, torch.float64) for b, p in zip((native, reference), problems, strict=True))
+    problem = make(sizes, rows)
+    mine, truth = (conditioned(body, problem, torch.float64) for body in (native, reference))
     for a, b in zip(mine, truth, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("draws", [True, False])
+@pytest.mark.parametrize("sizes", [(3, 2, 4), (16,) * 5, (33, 31), (1,) * 17], ids=str)
+@pytest.mark.parametrize("rows", [1, 7, 33, 5000])
+def test_conditioning_under_a_shared_prior(
+    sizes: tuple[int, ...], rows: int, draws: bool, make: Callable, native: ModuleType
+) -> None:
+    """In pieces of the batch and in one, with whole vectors of a mask's rows and with remainders."""
+    _compare_shared(make(sizes, rows), draws, native)
+
+
+@pytest.mark.parametrize("sizes", [(8, 8), (9, 8)], ids=str)
+def test_large_results_of_conditioning(sizes: tuple[int, ...], make: Callable, native: ModuleType) -> None:
+    """From 8 MiB on they are written past the cache, where rows are whole lines of it."""
+    _compare_shared(make(sizes, 70_000), True, native)
+
+
+def _compare_shared(problem, draws: bool, native: ModuleType) -> None:
+    mask, noise = problem.mask(), problem.noise if draws else None
+    found = []
+    for body in (native, reference):
+        groups = body.group_rows(mask)
+        order = torch.argsort(~spread_mask(groups.distinct, problem.sizes), dim=1, stable=True)
+        factor, none = body.factor_orders(problem.prior.covariance, order)
+        mean, sample, bad = body.condition_shared(
+            problem.prior.mean, factor, problem.observed, groups, problem.sizes, noise
+        )
+        assert none == bad == -1
+        found.append([factor[groups.index()[:5]], mean, *([sample] if draws else [])])
+        assert draws or sample is None
+    for mine, truth in zip(*found, strict=True):
+        torch.testing.assert_close(mine, truth, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e-3, 1e6, 1e12])
@@ -102,7 +137,7 @@ def _error(found: Tensor, truth: Tensor) -> float:
 
 
 @pytest.mark.parametrize("sizes", [(3, 2, 4), (7, 5, 6, 3), (16,) * 5, (40, 60, 100)], ids=str)
-@pytest.mark.parametrize("work", [elbo, assembled, multiplied])
+@pytest.mark.parametrize("work", [elbo, assembled, multiplied, conditioned])
 def test_single_precision_is_as_close_to_the_truth_as_torch(
     work: Callable, sizes: tuple[int, ...], make: Callable, native: ModuleType
 ) -> None:
