@@ -52,7 +52,7 @@ def find_nvcc() -> str | None:
 
 
 def sources(cuda: bool) -> list[Path]:
-    names = ["bindings.cpp", "cpu/pool.cpp", "cpu/dispatch.cpp", "cpu/kernels_base.cpp"]
+    names = ["bindings.cpp", "cpu/pool.cpp", "cpu/masks.cpp", "cpu/dispatch.cpp", "cpu/kernels_base.cpp"]
     if X86:
         names.append("cpu/kernels_avx2.cpp")
     if cuda:

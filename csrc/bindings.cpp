@@ -3,12 +3,11 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <algorithm>
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include "cpu/kernels.h"
+#include "cpu/masks.h"
 #include "cpu/pool.h"
 #include "cuda/launch.h"
 
@@ -283,36 +282,9 @@ void evidence_backward(const std::vector<int>& sizes, long rows, int threads, Ad
   kernels<T>().evidence_backward(call);
 }
 
-// Puts rows with equal masks (B, C) side by side, in the order of their masks read as binary numbers, first component
-// lowest, and within a mask as they come. Returns where each distinct mask begins in `order`, and the end.
-std::vector<long long> group_rows(long rows, int components, Address mask, Address order) {
-  const unsigned char* in = at<unsigned char>(mask);
-  long long* out = at<long long>(order);
-  std::vector<long long> begin{0};
+std::vector<long long> rows_by_mask(long rows, int components, Address mask, Address order) {
   py::gil_scoped_release free;
-  if (components <= 16) {
-    std::vector<long long> count((std::size_t(1) << components) + 1, 0);
-    std::vector<unsigned short> code(rows);
-    for (long b = 0; b < rows; ++b) {
-      unsigned bits = 0;
-      for (int c = 0; c < components; ++c) bits |= unsigned(in[b * components + c] != 0) << c;
-      code[b] = static_cast<unsigned short>(bits);
-      ++count[bits + 1];
-    }
-    for (std::size_t m = 1; m < count.size(); ++m) {
-      if (count[m]) begin.push_back(begin.back() + count[m]);
-      count[m] += count[m - 1];
-    }
-    for (long b = 0; b < rows; ++b) out[count[code[b]]++] = b;
-    return begin;
-  }
-  const auto compare = [&](long long a, long long b) { return std::memcmp(in + a * components, in + b * components, components); };
-  for (long b = 0; b < rows; ++b) out[b] = b;
-  std::stable_sort(out, out + rows, [&](long long a, long long b) { return compare(a, b) < 0; });
-  for (long b = 1; b < rows; ++b)
-    if (compare(out[b - 1], out[b])) begin.push_back(b);
-  if (rows) begin.push_back(rows);
-  return begin;
+  return group_rows(rows, components, at<unsigned char>(mask), at<long long>(order));
 }
 
 template <class T>
@@ -334,7 +306,7 @@ PYBIND11_MODULE(_epure_native, m) {
   m.doc() = "Batched Gaussian kernels of epure on raw pointers; see epurecli/gmrf/_native.py for the safe callers.";
   define<float>(m, "_f32");
   define<double>(m, "_f64");
-  m.def("group_rows", &group_rows);
+  m.def("group_rows", &rows_by_mask);
   m.def("factor_orders", &factor_orders);
   m.def("elbo_kept", &elbo_kept);
   m.def("evidence_kept", &evidence_kept);
