@@ -209,6 +209,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="time spent on each figure")
     args = parser.parse_args()
     torch.set_num_threads(2)
+    keep_memory(True)
     print(f"torch {torch.__version__}, 2 threads, native: {backend.active()}")
     print(f"{'':34} {'earlier':>10} {'best':>10} {'compile':>10} {'native':>10} {'/earlier':>9} {'/torch':>9}")
     for size in args.size or ([80] if args.quick else list(LAYOUTS)):
