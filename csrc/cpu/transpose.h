@@ -8,6 +8,10 @@
 #define EPURE_SHUFFLE 1
 #endif
 #endif
+#if defined(EPURE_SHUFFLE) && defined(__AVX__) && EPURE_BYTES >= 32
+#define EPURE_STREAM 1
+#include <immintrin.h>
+#endif
 
 namespace epure {
 namespace EPURE_ISA {
@@ -132,7 +136,7 @@ inline void store_lanes(const V* in, int count, ScalarOf<V>* const* rows, int va
 // over. Demands all lanes and rows that start at a line. False: left undone, this body cannot.
 template <class V>
 inline bool stream_lanes(const V* in, int count, ScalarOf<V>* const* rows) {
-#if defined(EPURE_SHUFFLE) && defined(__AVX__)
+#if defined(EPURE_STREAM)
   using T = ScalarOf<V>;
   constexpr int per = 16 / int(sizeof(T));
   for (int k = 0; k < count; k += 4 * per) {
@@ -150,11 +154,11 @@ inline bool stream_lanes(const V* in, int count, ScalarOf<V>* const* rows) {
       for (int q = 0; q < 4; q += 2) {
         const V a = v[q][r], b = v[q + 1][r];
         if constexpr (per == 4) {
-          __builtin_ia32_movntps256(low + 4 * q, EPURE_SHUF(a, b, 0, 1, 2, 3, 8, 9, 10, 11));
-          __builtin_ia32_movntps256(high + 4 * q, EPURE_SHUF(a, b, 4, 5, 6, 7, 12, 13, 14, 15));
+          _mm256_stream_ps(low + 4 * q, (__m256)EPURE_SHUF(a, b, 0, 1, 2, 3, 8, 9, 10, 11));
+          _mm256_stream_ps(high + 4 * q, (__m256)EPURE_SHUF(a, b, 4, 5, 6, 7, 12, 13, 14, 15));
         } else {
-          __builtin_ia32_movntpd256(low + 2 * q, EPURE_SHUF(a, b, 0, 1, 4, 5));
-          __builtin_ia32_movntpd256(high + 2 * q, EPURE_SHUF(a, b, 2, 3, 6, 7));
+          _mm256_stream_pd(low + 2 * q, (__m256d)EPURE_SHUF(a, b, 0, 1, 4, 5));
+          _mm256_stream_pd(high + 2 * q, (__m256d)EPURE_SHUF(a, b, 2, 3, 6, 7));
         }
       }
     }
@@ -168,8 +172,8 @@ inline bool stream_lanes(const V* in, int count, ScalarOf<V>* const* rows) {
 
 // After the last of stream_lanes: what was written is seen by other threads.
 inline void end_stream() {
-#if defined(EPURE_SHUFFLE) && defined(__AVX__)
-  __builtin_ia32_sfence();
+#if defined(EPURE_STREAM)
+  _mm_sfence();
 #endif
 }
 
