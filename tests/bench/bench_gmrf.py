@@ -106,11 +106,12 @@ def show(label: str, found: dict[str, float]) -> None:
 def keep_memory(kept: bool) -> None:
     """Whether a large freed result serves the next one, or the system clears pages for each anew: glibc decides by what
     happened before, so that a median would be of one or the other by chance. Elsewhere nothing is decided."""
-    tune = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if tune is not None:
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(libc, "mallopt"):
         map_above, trim_above = -3, -1
-        tune(map_above, (32 if kept else 4) << 20)
-        tune(trim_above, (1024 if kept else 4) << 20)
+        libc.mallopt(map_above, (32 if kept else 4) << 20)
+        libc.mallopt(trim_above, (1024 if kept else 4) << 20)
+        libc.malloc_trim(0)
 
 
 def ask_for_huge_pages(tensor: Tensor) -> Tensor:
