@@ -191,7 +191,8 @@ long condition_shared(const SharedCall<ScalarOf<V>>& call) {
   const int n = call.n;
   // rows enough for a mask to fill some vectors, few enough for the cache
   const long most = call.threads * std::max(1024L, 96 * call.masks);
-  const long pieces = call.threads * ((call.rows + most - 1) / most), size = pieces ? (call.rows + pieces - 1) / pieces : 0;
+  const long rounds = (call.rows + most - 1) / most, pieces = call.threads * rounds;
+  const long size = pieces ? (call.rows + pieces - 1) / pieces : 0;
   const bool past = outgrows_cache(call);
   Counter counter;
   return on_threads(call.threads, pieces, double(size) / W * n * n, [&](int) {
@@ -201,8 +202,9 @@ long condition_shared(const SharedCall<ScalarOf<V>>& call) {
     for (V** piece : {&room.value, &room.noise, &room.drive, &room.centre, &room.sample}) *piece = arena.take(count);
     room.entry = reinterpret_cast<int*>(arena.start + arena.used);
     long bad = -1;
-    for (long piece; (piece = take(counter)) < pieces;) {
-      const long first = piece * size, next = first + call.threads * size;
+    for (long taken; (taken = take(counter)) < pieces;) {
+      // pieces in hand lie far apart: a page that two threads touch first at once is cleared twice
+      const long first = (taken % call.threads * rounds + taken / call.threads) * size, next = first + size;
       RowsAhead<T> ahead{call, past, next * n, std::min(next + size, call.rows) * n};
       for (long m = 0; m < call.masks; ++m) {
         const auto *begin = call.order + call.begin[m], *end = call.order + call.begin[m + 1];  // ascending

@@ -38,12 +38,13 @@ MEMORY = 6e9  # bytes that a rival may need
 LARGEST_LU = 128  # at n=192 the batched LU of torch's CPU build fails, with a flood of messages from MKL
 
 
-def median(work: Callable[[], object], seconds: float) -> float:
-    """Median milliseconds over at least 3 runs and about `seconds`, after one to warm up."""
+def median(work: Callable[[], object], seconds: float, before: Callable[[], object] = lambda: None) -> float:
+    """Median milliseconds over at least 3 runs and about `seconds`, after one to warm up; `before` is not counted."""
     work()
     times: list[float] = []
     began = time.perf_counter()
     while len(times) < 3 or (time.perf_counter() - began < seconds and len(times) < 200):
+        before()
         start = time.perf_counter()
         work()
         times.append(1e3 * (time.perf_counter() - start))
@@ -103,23 +104,30 @@ def show(label: str, found: dict[str, float]) -> None:
     print(f"{label:34}", *cells, *leads, flush=True)
 
 
-def keep_memory(kept: bool) -> None:
-    """Whether a large freed result serves the next one, or the system clears pages for each anew: glibc decides by what
-    happened before, so that a median would be of one or the other by chance. Elsewhere nothing is decided."""
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if hasattr(libc, "mallopt"):
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def keep_memory() -> None:
+    """Let a large freed result serve the next one. glibc decides by what happened before whether it does or the system
+    clears pages for each anew, so that a figure would be of one or the other by chance."""
+    if hasattr(LIBC, "mallopt"):
         map_above, trim_above = -3, -1
-        libc.mallopt(map_above, (32 if kept else 4) << 20)
-        libc.mallopt(trim_above, (1024 if kept else 4) << 20)
-        libc.malloc_trim(0)
+        LIBC.mallopt(map_above, 32 << 20)
+        LIBC.mallopt(trim_above, 1 << 30)
+
+
+def give_memory_back() -> None:
+    """Have the system clear pages for whatever is made next."""
+    if hasattr(LIBC, "malloc_trim"):
+        LIBC.malloc_trim(0)
 
 
 def ask_for_huge_pages(tensor: Tensor) -> Tensor:
     """The fresh tensor itself, on 2 MiB pages where there are any, as the native body asks for its large results."""
-    if sys.platform == "linux":
+    if hasattr(LIBC, "madvise"):
         page, advice = 2 << 20, 14
         start, stop = -(-tensor.data_ptr() // page) * page, (tensor.data_ptr() + tensor.nbytes) // page * page
-        ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), advice)
+        LIBC.madvise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), advice)
     return tensor
 
 
@@ -136,16 +144,14 @@ def condition_times(seconds: float) -> None:
     """Exact conditioning on random subsets: a shared prior, and a covariance per row."""
     tensors, prior, sizes, observed, mask = conditioning_inputs()
     covariance, noise = prior.covariance, tensors[3]
-    for kept in (True, False):
-        keep_memory(kept)
+    for label, before in (("", lambda: None), (", fresh", give_memory_back)):
         shared = {
             "best": lambda: rivals.grouped_shared(prior.mean, covariance, observed, mask, noise, sizes),
             "native": lambda: condition_gaussian(prior, observed, mask, sizes, noise),
         }
-        label = "condition, shared, B=65536" + ("" if kept else ", fresh")
-        show(label, {name: median(work, seconds) for name, work in shared.items()})
-        shared_limit(seconds)
-    keep_memory(True)
+        times = {name: median(work, seconds, before) for name, work in shared.items()}
+        show(f"condition, shared, B=65536{label}", times)
+        shared_limit(seconds, before)
     mean, variance, coupling, noise = (x[:4096].contiguous() for x in tensors)
     belief, x, m = CoupledGaussian(mean, variance, coupling), observed[:4096].contiguous(), mask[:4096].contiguous()
     each = {
@@ -156,17 +162,18 @@ def condition_times(seconds: float) -> None:
     each_limit(seconds)
 
 
-def shared_limit(seconds: float) -> None:
+def shared_limit(seconds: float, before: Callable[[], object]) -> None:
     """What this machine needs for the bytes of it alone: two tensors read in the order of the masks, two written."""
     rng, rows, size = torch.Generator().manual_seed(1), 65536, 80
     order = torch.randperm(rows, generator=rng)
     tensors = [torch.randn(rows, size, generator=rng) for _ in range(2)]
 
     def gather() -> None:
-        for source in tensors:
-            torch.index_select(source, 0, order, out=ask_for_huge_pages(torch.empty_like(source)))
+        results = [ask_for_huge_pages(torch.empty_like(source)) for source in tensors]
+        for source, result in zip(tensors, results, strict=True):
+            torch.index_select(source, 0, order, out=result)
 
-    print(f"{'  limit: its bytes, gathered':34} {median(gather, seconds):43.3f}", flush=True)
+    print(f"{'  limit: its bytes, gathered':34} {median(gather, seconds, before):43.3f}", flush=True)
 
 
 def each_limit(seconds: float) -> None:
@@ -210,7 +217,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="time spent on each figure")
     args = parser.parse_args()
     torch.set_num_threads(2)
-    keep_memory(True)
+    keep_memory()
     print(f"torch {torch.__version__}, 2 threads, native: {backend.active()}")
     print(f"{'':34} {'earlier':>10} {'best':>10} {'compile':>10} {'native':>10} {'/earlier':>9} {'/torch':>9}")
     for size in args.size or ([80] if args.quick else list(LAYOUTS)):
