@@ -13,7 +13,7 @@ esac
 for kind in address,undefined thread; do
   flags="-std=c++17 -O1 -g -fno-omit-frame-pointer -fno-math-errno -fsanitize=$kind -fno-sanitize-recover=all ${x86:+-DEPURE_X86=1}"
   objects=
-  for source in cpu/pool cpu/kernels_base ${x86:+cpu/kernels_avx2} stress; do
+  for source in cpu/pool cpu/masks cpu/kernels_base ${x86:+cpu/kernels_avx2} stress; do
     object=$out/$(basename $source).$(echo $kind | tr , -).o
     isa=
     [ "$source" = cpu/kernels_avx2 ] && isa="-mavx2 -mfma"

@@ -11,6 +11,7 @@
 
 #define EPURE_ISA team  // the headers once more, on plain numbers
 #include "cpu/kernels.h"
+#include "cpu/masks.h"
 #include "cpu/pool.h"
 #include "elbo.h"
 #include "evidence.h"
@@ -304,6 +305,20 @@ void stress_team(int components, int each) {
   demand_equal(gradients[1], gradients[0], "a team's gradients");
 }
 
+void stress_masks() {
+  for (int components : {1, 3, 5, 8, 9, 17})
+    for (long rows : {0L, 1L, 2L, 7L, 8L, 100L}) {
+      std::vector<unsigned char> mask(rows * components);
+      std::vector<long long> order(rows);
+      for (unsigned char& byte : mask) byte = std::rand() % 2;
+      const auto begin = group_rows(rows, components, mask.data(), order.data());
+      const auto row = [&](long at) { return std::vector<unsigned char>(&mask[0] + order[at] * components, &mask[0] + (order[at] + 1) * components); };
+      for (std::size_t m = 0; m + 1 < begin.size(); ++m)
+        for (long at = begin[m]; at < begin[m + 1]; ++at) demand(row(at) == row(begin[m]), "rows of different masks");
+      demand(begin.back() == rows, "rows without a mask");
+    }
+}
+
 void stress_body(const Body& body) {
   for (int threads : {1, 3})
     for (long rows : {0L, 1L, 7L, 33L, 70L})
@@ -318,6 +333,7 @@ void stress_body(const Body& body) {
 int main() {
   for (int components : {1, 3, 5})
     for (int each : {1, 3, 5}) stress_team(components, each);
+  stress_masks();
   stress_body(base::table);
 #if defined(EPURE_X86)
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) stress_body(avx2::table);
