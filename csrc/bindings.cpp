@@ -194,10 +194,11 @@ long condition(const std::vector<int>& sizes, long rows, int threads, double shr
   return kernels<T>().condition(call);
 }
 
+template <class T>
 long factor_orders(int n, long orders, int threads, Address matrix, Address order, Address factor) {
-  const OrdersCall<double> call{n, orders, threads, at<double>(matrix), at<long long>(order), at<double>(factor)};
+  const OrdersCall<T> call{n, orders, threads, at<T>(matrix), at<long long>(order), at<T>(factor)};
   py::gil_scoped_release free;
-  return kernels<double>().factor_orders(call);
+  return kernels<T>().factor_orders(call);
 }
 
 template <class T>
@@ -295,6 +296,7 @@ void define(py::module_& m, const std::string& suffix) {
   m.def(name("assemble").c_str(), &assemble<T>);
   m.def(name("assemble_backward").c_str(), &assemble_backward<T>);
   m.def(name("condition").c_str(), &condition<T>);
+  m.def(name("factor_orders").c_str(), &factor_orders<T>);
   m.def(name("condition_shared").c_str(), &condition_shared<T>);
   m.def(name("evidence_forward").c_str(), &evidence_forward<T>);
   m.def(name("evidence_backward").c_str(), &evidence_backward<T>);
@@ -307,7 +309,6 @@ PYBIND11_MODULE(_epure_native, m) {
   define<float>(m, "_f32");
   define<double>(m, "_f64");
   m.def("group_rows", &rows_by_mask);
-  m.def("factor_orders", &factor_orders);
   m.def("elbo_kept", &elbo_kept);
   m.def("evidence_kept", &evidence_kept);
   m.def("share_openmp", &share_openmp, "Run on torch's OpenMP pool: the address of its GOMP_parallel, 0 for own threads.");

@@ -11,6 +11,16 @@
 namespace epure {
 namespace EPURE_ISA {
 
+// Entries (n,) with the observed components' first, each in its own order; returns how many those are.
+EPURE_HD int observed_first(const unsigned char* mask, const int* component, int n, int* entry) {
+  int known = 0;
+  for (int i = 0; i < n; ++i)
+    if (mask[component[i]]) entry[known++] = i;
+  for (int i = 0, at = known; i < n; ++i)
+    if (!mask[component[i]]) entry[at++] = i;
+  return known;
+}
+
 // Lower triangle of a matrix stored by pairs of rows, as the factorisation's source.
 template <class V>
 struct Stored {

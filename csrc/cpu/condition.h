@@ -45,12 +45,7 @@ struct Permutation {
     for (int l = 0; l < W; ++l) {
       const unsigned char* mask = call.mask + row[l] * size;
       for (int c = 0; c < call.components; ++c) uniform = uniform && (mask[c] != 0) == (ours[c] != 0);
-      int at = 0;
-      for (int i = 0; i < shape.n; ++i)
-        if (mask[call.component[i]]) entry[l][at++] = i;
-      observed[l] = at;
-      for (int i = 0; i < shape.n; ++i)
-        if (!mask[call.component[i]]) entry[l][at++] = i;
+      observed[l] = observed_first(mask, call.component, shape.n, entry[l]);
       for (int i = shape.n; i < shape.np; ++i) entry[l][i] = i;
     }
     last = uniform ? ours : nullptr;
@@ -199,7 +194,7 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
   std::vector<int> ends(call.components);
   for (int i = 0; i < n; ++i) ends[call.component[i]] = i + 1;
   Counter counter;
-  return on_threads(call.threads, groups, matrix_cost(shape), [&](int) {
+  return on_threads(call.threads, groups, matrix_cost(np), [&](int) {
     const std::size_t numbers = std::size_t(k) + 11 * std::size_t(np) + std::size_t(np) * np;
     const std::size_t places = Permutation<W>::rooms * std::size_t(np);
     Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * numbers + sizeof(int) * places))};

@@ -55,7 +55,7 @@ long elbo_forward(const ElboCall<ScalarOf<V>>& call) {
   const Prior<T> prior = prior_view(call.prior, np);
   const long groups = (call.rows + W - 1) / W;
   Counter counter;
-  return on_threads(call.threads, groups, matrix_cost(shape), [&](int) {
+  return on_threads(call.threads, groups, matrix_cost(np), [&](int) {
     Arena<V> arena{static_cast<V*>(scratch(room_bytes<V>(shape, false, 0)))};
     AnyCorner<V> corner;
     const Room<V> room = make_room<V>(arena, shape, &corner, false);
@@ -103,7 +103,7 @@ long elbo_backward(const ElboCall<ScalarOf<V>>& call) {
   const int teams = call.threads < 256 ? call.threads : 256;
   double* partial = folded ? new double[folded * (std::size_t(teams) + 1)]() : nullptr;
   Counter counter;
-  on_threads(teams, groups, 2 * matrix_cost(shape), [&](int rank) {
+  on_threads(teams, groups, 2 * matrix_cost(np), [&](int rank) {
     Arena<V> arena{static_cast<V*>(scratch(room_bytes<V>(shape, true, summed)))};
     AnyCorner<V> corner;
     const Room<V> room = make_room<V>(arena, shape, &corner, true);

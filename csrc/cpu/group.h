@@ -89,10 +89,7 @@ inline long on_threads(int threads, long items, double cost, const Work& work) {
 }
 
 // Of one factorisation and what goes with it.
-inline double matrix_cost(const Shape& shape) {
-  const double np = shape.np;
-  return np * np * np / 6 + 8 * np * np;
-}
+inline double matrix_cost(double np) { return np * np * np / 6 + 8 * np * np; }
 
 }  // namespace EPURE_ISA
 }  // namespace epure

@@ -12,9 +12,8 @@ long factor_orders(const OrdersCall<ScalarOf<V>>& call) {
   using T = ScalarOf<V>;
   constexpr int W = Traits<V>::width;
   const int n = call.n, np = n + n % 2;
-  const double cost = double(np) * np * np / 6 + 4.0 * np * np;
   Counter counter;
-  return on_threads(call.threads, (call.orders + W - 1) / W, cost, [&](int) {
+  return on_threads(call.threads, (call.orders + W - 1) / W, matrix_cost(np), [&](int) {
     V* rows = static_cast<V*>(scratch(sizeof(V) * std::size_t(np) * np));
     AnyCorner<V> corner;
     long first = -1;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "../condition.h"
 #include "group.h"
 
 namespace epure {
@@ -211,12 +212,7 @@ long condition_shared(const SharedCall<ScalarOf<V>>& call) {
         long at = std::lower_bound(begin, end, first) - call.order;
         const long stop = std::lower_bound(begin, end, first + size) - call.order;
         if (at == stop) continue;
-        const unsigned char* seen = call.mask + m * call.components;
-        room.known = 0;
-        for (int i = 0; i < n; ++i)
-          if (seen[call.component[i]]) room.entry[room.known++] = i;
-        for (int i = 0, to = room.known; i < n; ++i)
-          if (!seen[call.component[i]]) room.entry[to++] = i;
+        room.known = observed_first(call.mask + m * call.components, call.component, n, room.entry);
         const T* factor = call.factor + m * n * n;
         for (; at + W < stop; at += 2 * W) bad = condition_rows<2, V>(call, factor, room, at, stop, ahead, bad);
         if (at < stop) bad = condition_rows<1, V>(call, factor, room, at, stop, ahead, bad);

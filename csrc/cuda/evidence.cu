@@ -54,10 +54,7 @@ __global__ void __launch_bounds__(kThreads) evidence_forward_kernel(EvidenceCall
       const int i = at / n, j = at % n;
       call.tril[b * n * n + at] = j <= i ? turned[row_at(np, n - 1 - i) + 2 * (n - 1 - j)] : T(0);
     }
-    if (threadIdx.x == 0) {
-      call.kl[b] = kl;
-      call.bad[b] = bad != T(0) || !(kl - kl == T(0));
-    }
+    store_divergence(call, b, kl, bad);
     __syncthreads();
   }
 }

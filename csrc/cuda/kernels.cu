@@ -47,10 +47,7 @@ __global__ void __launch_bounds__(kThreads) elbo_forward_kernel(Call<T> call) {
     elbo_forward(Block{}, call.shape, prior, call.shrink, room, columns, kl, bad);
     if (columns) store_vector(room.scale, np, columns + packed_columns(np));
     store_vector(room.sample, n, call.sample + b * n);
-    if (threadIdx.x == 0) {
-      call.kl[b] = kl;
-      call.bad[b] = bad != T(0) || !(kl - kl == T(0));
-    }
+    store_divergence(call, b, kl, bad);
     __syncthreads();
   }
 }
@@ -111,12 +108,7 @@ __global__ void __launch_bounds__(kThreads) condition_kernel(Call<T> call) {
   for (long b = blockIdx.x; b < call.rows; b += gridDim.x) {
     const unsigned char* mask = call.mask + b * call.components;
     if (threadIdx.x == 0) {
-      int next = 0;
-      for (int i = 0; i < n; ++i)
-        if (mask[call.component[i]]) entry[next++] = i;
-      known = next;
-      for (int i = 0; i < n; ++i)
-        if (!mask[call.component[i]]) entry[next++] = i;
+      known = observed_first(mask, call.component, n, entry);
       for (int i = n; i < np; ++i) entry[i] = i;
     }
     const T* coupling = call.coupling ? call.coupling + b * call.shape.k : nullptr;

@@ -80,6 +80,14 @@ __device__ void store_vector(const T* from, int n, T* to) {
   for (int i = threadIdx.x; i < n; i += kThreads) to[i] = from[i];
 }
 
+// Row b's KL, and whether it has none.
+template <class T, class AnyCall>
+__device__ void store_divergence(const AnyCall& call, long b, T kl, T bad) {
+  if (threadIdx.x != 0) return;
+  call.kl[b] = kl;
+  call.bad[b] = bad != T(0) || !(kl - kl == T(0));
+}
+
 inline int shared_limit() {
   int device = 0, limit = 0;
   if (cudaGetDevice(&device) != cudaSuccess) return 48 << 10;

@@ -28,6 +28,7 @@ def _functions(name: str) -> dict[torch.dtype, object]:
 
 _ELBO, _ELBO_BACKWARD = _functions("elbo_forward"), _functions("elbo_backward")
 _CONDITION, _CONDITION_SHARED = _functions("condition"), _functions("condition_shared")
+_FACTOR_ORDERS = _functions("factor_orders")
 _EVIDENCE, _EVIDENCE_BACKWARD = _functions("evidence_forward"), _functions("evidence_backward")
 _ASSEMBLE, _ASSEMBLE_BACKWARD = _functions("assemble"), _functions("assemble_backward")
 
@@ -234,13 +235,13 @@ def condition(
 
 def factor_orders(matrix: Tensor, order: Tensor) -> tuple[Tensor, int]:
     """-> as `reference.factor_orders`"""
-    if matrix.is_cuda or matrix.dtype != _F64:
+    if matrix.is_cuda:
         return reference.factor_orders(matrix, order)
     matrix, order = matrix.contiguous(), order.contiguous()
     orders, size = order.shape
     factor = matrix.new_empty(orders, size, size)
     pointers = matrix.data_ptr(), order.data_ptr(), factor.data_ptr()
-    return factor, ext.factor_orders(size, orders, torch.get_num_threads(), *pointers)
+    return factor, _FACTOR_ORDERS[matrix.dtype](size, orders, torch.get_num_threads(), *pointers)
 
 
 def condition_shared(

@@ -167,7 +167,7 @@ def condition(
     before = (0 if x is None else x.data_ptr() for x in (mean, *packed, observed, noise, mask, component))
     after = (0 if x is None else x.data_ptr() for x in (centre, sample, tril, bad))
     _call("condition", observed, layout, rows, shrink, scratch.data_ptr(), stream, *before, len(sizes), *after)
-    fine = torch.isfinite(centre if sample is None else sample).all(1) & (bad == 0)
+    fine = reference.finite_rows(centre, sample) & (bad == 0)
     return centre, sample, tril, reference.first_row(~fine)
 
 
@@ -200,8 +200,7 @@ def evidence(
     pointers = (0 if x is None else x.data_ptr() for x in (prior, sample, kl, tril, bad))
     _call("evidence_forward", centre, *shared, kept is not None, *pointers)
     negative = (masks.spread_mask(mask, sizes) & (precision < 0)).any(1)
-    found = mean if sample is None else sample
-    return reference.first_row((bad != 0) | negative | ~torch.isfinite(found).all(1))
+    return reference.first_row((bad != 0) | negative | ~reference.finite_rows(mean, sample))
 
 
 def evidence_backward(

@@ -143,7 +143,7 @@ def _factors(prior: GaussianPrior, masks: Tensor, sizes: tuple[int, ...]) -> tup
     order = torch.argsort(~spread_mask(masks, sizes), dim=1, stable=True)
     factor, bad = backend.body(covariance, constants=(covariance,)).factor_orders(covariance, order)
     if bad >= 0:
-        factor = cholesky(covariance[order.unsqueeze(2), order.unsqueeze(1)])
+        factor = cholesky(permute(covariance.expand(len(order), -1, -1), order))
     return factor, order
 
 

@@ -34,6 +34,11 @@ def first_row(bad: Tensor) -> int:
     return int(bad.nonzero()[0, 0])
 
 
+def finite_rows(mean: Tensor, sample: Tensor | None) -> Tensor:
+    """Rows whose result is finite; a sample is made of the mean, so that it speaks for both. -> (B,) bool"""
+    return torch.isfinite(mean if sample is None else sample).all(1)
+
+
 def assemble(variance: Tensor, coupling: Tensor, sizes: tuple[int, ...], shrink: float) -> tuple[Tensor, int]:
     """-> covariance (B, N, N), the first row that is not finite or has no positive variance, or -1"""
     fine = (torch.isfinite(variance) & (variance > 0)).all(1) & torch.isfinite(coupling).all(1)
@@ -123,7 +128,7 @@ def condition(
     sample = None
     if noise is not None:
         sample = centre + (tril @ noise.gather(1, order).unsqueeze(2)).squeeze(2).gather(1, back)
-    fine = torch.isfinite(centre if noise is None else sample).all(1) & (failed == 0)
+    fine = finite_rows(centre, sample) & (failed == 0)
     return centre, sample, permute(tril, back) if with_tril else None, first_row(~fine)
 
 
@@ -150,7 +155,7 @@ def factor_orders(matrix: Tensor, order: Tensor) -> tuple[Tensor, int]:
     Returns:
         factors (M, N, N), the first order without one, or -1
     """
-    factor, failed = torch.linalg.cholesky_ex(matrix[order.unsqueeze(2), order.unsqueeze(1)])
+    factor, failed = torch.linalg.cholesky_ex(permute(matrix.expand(len(order), -1, -1), order))
     return factor, first_row(failed != 0)
 
 
@@ -185,7 +190,7 @@ def condition_shared(
             samples.append(given.index_copy(1, m, drawn))
     mean = torch.cat(means)[back]
     sample = None if noise is None else torch.cat(samples)[back]
-    return mean, sample, first_row(~torch.isfinite(mean if sample is None else sample).all(1))
+    return mean, sample, first_row(~finite_rows(mean, sample))
 
 
 def evidence(
@@ -213,7 +218,7 @@ def evidence(
     fitted = torch.is_grad_enabled() and (centre.requires_grad or precision.requires_grad)
     run = Evidence.apply if fitted and not any(x.requires_grad for x in fixed) else multiply
     mean, sample, divergence, tril = run(prior_mean, prior_tril, centre, precision, noise)
-    fine = torch.isfinite(divergence) & torch.isfinite(mean if noise is None else sample).all(1)
+    fine = torch.isfinite(divergence) & finite_rows(mean, sample)
     return mean, sample, divergence, tril if with_tril else None, first_row(~fine)
 
 
