@@ -161,6 +161,7 @@ def start_run(config: RunConfig, dataset: Dataset, parent: Path, processes: int 
             "source": dataset.source,
             "digest": dataset.digest,
             "train": len(dataset.train),
+            "validation": len(dataset.validation),
             "test": len(dataset.test),
         },
         "host": {**host_facts(), "processes": processes},

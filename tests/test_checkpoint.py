@@ -207,7 +207,8 @@ def test_what_a_run_says_about_itself(run: Path) -> None:
     assert facts["model"] == "vae"
     assert facts["components"] == ["group_nc", "group_km", "bt", "fpu", "tpc"]
     assert facts["image_size"] == [64, 32]
-    assert (facts["data"]["train"], facts["data"]["test"]) == (70, 10)
+    assert (facts["data"]["train"], facts["data"]["test"]) == (64, 10)
+    assert facts["data"]["validation"] == 6
     assert facts["conditions"]["columns"] == ["width_px", "height_px"]
     assert len(facts["condition_moments"]["covariance"]) == 2
     assert {"epure", "torch", "python", "platform"} <= facts["host"].keys()

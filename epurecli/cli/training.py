@@ -103,7 +103,8 @@ def _opened(
         dataset = open_dataset(resolved.data, report)
     _check_fits(resolved, dataset)
     console.note(
-        f"data: {dataset.source}: {len(dataset.train):,} designs to train, {len(dataset.test):,} to test; "
+        f"data: {dataset.source}: {len(dataset.train):,} designs to train, "
+        f"{len(dataset.validation):,} to validate, {len(dataset.test):,} to test; "
         f"{', '.join(dataset.components)}"
     )
     torch.manual_seed(resolved.training.seed)  # initial weights; everything later has generators of its own
@@ -163,9 +164,10 @@ def _check_fits(config: RunConfig, dataset: Dataset) -> None:
             f"but model.image_size is {config.model.image_size[0]}x{config.model.image_size[1]} (height x width)",
             hint=f"--set model.image_size=[{dataset.image_size[0]},{dataset.image_size[1]}]",
         )
-    if not len(dataset.test):
+    if not len(dataset.validation):
         raise UsageError(
-            "the data has no test designs: which epoch is best could not be told", hint="epure data check DIR"
+            "the data has a single training design: none is left to validate, so which epoch is best could not be told",
+            hint="epure data check DIR",
         )
 
 

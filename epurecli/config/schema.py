@@ -44,6 +44,8 @@ class DataConfig(Section):
     prefix_column: str = "matching"
     filename_pattern: str = "{prefix}_{component}.png"
     split_column: str = "train"  # truthy rows train, the others test
+    # of the training designs, held out to choose epochs and rates; the test designs only judge
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     normalized: bool = True  # use <column>_norm where the CSV has it, else standardise with training statistics
 
     @model_validator(mode="after")
@@ -149,7 +151,7 @@ class StageConfig(Section):
     warmup_epochs: Annotated[int, Field(ge=0)] = 0  # of masking
     beta_warmup_epochs: Annotated[int, Field(ge=0)] = 0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
-    eval_every: Annotated[int, Field(ge=1)] = 1  # epochs between evaluations on the test split
+    eval_every: Annotated[int, Field(ge=1)] = 1  # epochs between evaluations on the validation designs
     early_stop: Annotated[int, Field(ge=1)] | None = None  # evaluations without progress before stopping
     # train for this long instead of for `epochs`; the schedules follow the time
     budget_s: Annotated[float, Field(gt=0)] | None = None

@@ -53,7 +53,7 @@ class Stage:
     name: str
     settings: StageConfig
     objectives: tuple[Objective, ...]
-    validate: Loss  # in eval(), on unmasked test designs; `total` decides which epoch is best
+    validate: Loss  # in eval(), on unmasked validation designs; `total` decides which epoch is best
     encode: Callable[[Tensor], Tensor] | None = None  # what its losses are given instead of images, computed once
 
     @torch.no_grad()

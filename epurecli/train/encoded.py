@@ -17,17 +17,18 @@ ENCODING_BATCH = 256
 
 
 class Encoded:
-    """Codes of training and test designs, numbered anew: `train` and `test` are rows of it, as in a `Dataset`."""
+    """Codes of the designs that train and validate, numbered anew: `train` and `validation` are rows of it, as in a
+    `Dataset`."""
 
     def __init__(self, run: Run, stage: Stage) -> None:
-        parts = [self._chosen(run, part) for part in (run.dataset.train, run.dataset.test)]
+        parts = [self._chosen(run, part) for part in (run.dataset.train, run.dataset.validation)]
         run.model.eval()
         designs = epoch_batches(run.dataset, np.concatenate(parts), ENCODING_BATCH, None, run.device)
         batches = [stage.view(batch) for batch in designs]  # in full precision: it is done once
         self.codes = torch.cat([batch.image for batch in batches])
         self.conditions = torch.cat([batch.condition for batch in batches])
         count = len(parts[0])
-        self.train, self.test = np.arange(count), np.arange(count, count + len(parts[1]))
+        self.train, self.validation = np.arange(count), np.arange(count, count + len(parts[1]))
 
     @staticmethod
     def _chosen(run: Run, part: NDArray[np.int64]) -> NDArray[np.int64]:

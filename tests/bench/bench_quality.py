@@ -8,7 +8,7 @@ the 20 training designs whose given components are nearest. The Frechet distance
 the pixels (unit: pixel^2), between 4,000 samples and the test designs. Sizes are measured on conditional samples at the
 test designs' conditions, and on reconstructions, which bound what any prior can reach. A stage's best IoU (the
 Meta-VAE's marginal decoders bound what it can reconstruct) is taken on the designs that choose the epoch. `--tune`
-holds 500 training designs out and judges on those: settings are chosen there, never on the test designs.
+judges on those, the validation designs: settings are chosen there, never on the test designs.
 """
 
 from __future__ import annotations
@@ -44,14 +44,8 @@ from epurecli.train.loop import Run, in_bfloat16, train
 from epurecli.types import Mode
 
 PUBLIC = Path(__file__).parents[3] / "shared/data/toy_tyre_public"
-SAMPLES, DRAWS, NEIGHBOURS, HELD_OUT = 4000, 10, 20, 500
+SAMPLES, DRAWS, NEIGHBOURS = 4000, 10, 20
 CPU = torch.device("cpu")
-
-
-def hold_out(dataset: Dataset) -> Dataset:
-    """The same designs, judged on some of the training part."""
-    order = np.random.default_rng(0).permutation(dataset.train)
-    return replace(dataset, train=np.sort(order[HELD_OUT:]), test=np.sort(order[:HELD_OUT]))
 
 
 class Judge:
@@ -175,7 +169,7 @@ def main() -> None:
         sys.exit(f"skipped: {options.data} is not here; --data DIR takes any data set")
     data = data_section(options.data)
     dataset = open_dataset(DataConfig(**data))
-    judge = Judge(hold_out(dataset) if options.tune else dataset)
+    judge = Judge(replace(dataset, test=dataset.validation) if options.tune else dataset)
     columns, results = {"floor": judge.floor}, {}
     for name in options.configs:
         runs = []

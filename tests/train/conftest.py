@@ -23,8 +23,8 @@ from epurecli.types import Batch, Clock, Losses
 
 @pytest.fixture(scope="session")
 def small() -> RunConfig:
-    """80 toy tyres: 70 to train, 10 to test."""
-    return load_config("vae_toy_test", schema_of, ["data.toy.count=80"])
+    """88 toy tyres: 70 to train, 7 to validate, 11 to test."""
+    return load_config("vae_toy_test", schema_of, ["data.toy.count=88"])
 
 
 @pytest.fixture(scope="session")

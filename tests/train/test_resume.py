@@ -23,7 +23,7 @@ TIMES = ("seconds", "designs_per_s")
 
 
 def config_of(name: str, *overrides: str) -> RunConfig:
-    return load_config(f"{name}_toy_test", schema_of, ["data.toy.count=80", *overrides])
+    return load_config(f"{name}_toy_test", schema_of, ["data.toy.count=88", *overrides])
 
 
 def stop_after(steps: int):
