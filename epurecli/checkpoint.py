@@ -19,7 +19,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from epurecli.data.dataset import Dataset
-    from epurecli.models.base import GenerativeModel
+    from epurecli.models.contract import GenerativeModel
 
 DIGEST = "sha256"
+TIED = "tied"  # names that stand for another tensor of the file, as JSON
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -80,9 +81,18 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     """Save atomically with a digest of the contents; returns the digest."""
     from safetensors.torch import save
 
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    first: dict[tuple[Any, ...], str] = {}
+    tied, ready = {}, {}
+    for name, tensor in tensors.items():
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+        same = first.setdefault(place, name) if tensor.numel() else name
+        if same != name:
+            tied[name] = same  # the format holds no tensor twice
+        else:
+            own = tensor.detach().cpu().contiguous()
+            ready[name] = own if own.untyped_storage().nbytes() == own.nbytes else own.clone()  # no view of another
     digest = _digest(ready)
-    write_atomic(path, save(ready, {**metadata, DIGEST: digest}))
+    write_atomic(path, save(ready, {**metadata, DIGEST: digest} | ({TIED: json.dumps(tied)} if tied else {})))
     return digest
 
 
@@ -108,6 +118,10 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"{path}: its contents do not match its checksum; the file was altered or damaged",
             hint="use the other one with --which best|last, or train again",
         )
+    try:
+        tensors |= {name: tensors[same] for name, same in json.loads(metadata.get(TIED, "{}")).items()}
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise CheckpointError(f"{path}: {TIED!r} in its header names no tensor of the file") from error
     return tensors, metadata
 
 
@@ -283,10 +297,15 @@ def load_weights(model: GenerativeModel, path: Path) -> dict[str, str]:
     return metadata
 
 
-def load_model(checkpoint: Path, which: str = "best", expect: str | None = None) -> TrainedModel:
+def load_model(
+    checkpoint: Path, which: str = "best", expect: str | None = None, overrides: Sequence[str] = ()
+) -> TrainedModel:
     """Read a trained model from a run folder (`which` = best or last) or from a .safetensors file inside one.
 
-    Raises: CheckpointError; UsageError where the run is of another model than `expect`.
+    Args:
+        overrides: `sampling.key=value`, how to draw; what was trained cannot change.
+
+    Raises: CheckpointError; UsageError where the run is of another model than `expect`; ConfigError.
     """
     from epurecli.models.registry import build, schema_of
 
@@ -300,7 +319,10 @@ def load_model(checkpoint: Path, which: str = "best", expect: str | None = None)
         raise UsageError(
             f"{checkpoint} holds a {facts['model']}, not a {expect}", hint=f"epure sample {facts['model']} ..."
         )
-    config = load_config(folder / "config.yaml", schema_of)
+    fixed = [text for text in overrides if not text.startswith("sampling.")]
+    if fixed:
+        raise UsageError(f"--set {fixed[0]}: a trained model takes sampling.KEY=VALUE only")
+    config = load_config(folder / "config.yaml", schema_of, overrides)
     model = build(config)
     metadata = load_weights(model, path)
     return TrainedModel(

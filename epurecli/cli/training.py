@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from epurecli.config import RunConfig
     from epurecli.data.dataset import Dataset
-    from epurecli.models.base import GenerativeModel
+    from epurecli.models.contract import GenerativeModel
     from epurecli.train.ranks import Ranks
 
 
@@ -39,7 +39,8 @@ def run_training(
 
     from epurecli import checkpoint
     from epurecli.cli.progress import TrainingProgress, bar
-    from epurecli.train.loop import Run, Stopped, in_bfloat16
+    from epurecli.train.job import TrainingJob
+    from epurecli.train.loop import Stopped, in_bfloat16
     from epurecli.train.loop import train as fit
     from epurecli.train.metrics import plot_curves
     from epurecli.train.ranks import Ranks
@@ -59,10 +60,10 @@ def run_training(
     began = time.monotonic()
     with bar() as progress, stopping() as stop_requested:
         reporter = TrainingProgress(progress, events)
-        run = Run(model, dataset, folder, resolved.training.seed, device, autocast, reporter, ranks)
+        job = TrainingJob(model, dataset, folder, resolved.training.seed, device, autocast, reporter, ranks)
         try:
             only = None if only_stage is None else only_stage - 1
-            fit(run, resume=resume is not None, only_stage=only, stop_requested=stop_requested)
+            fit(job, resume=resume is not None, only_stage=only, stop_requested=stop_requested)
         except Stopped as stopped:
             progress.stop()
             console.note(f"stopped; continue with: epure train {resolved.model.type} --resume {folder}")
@@ -72,7 +73,7 @@ def run_training(
     if events is not None:
         events.close()
     rows = checkpoint.read_metrics(folder)
-    plot_curves(rows, folder / "curves.png")
+    plot_curves(rows, folder / "curves.png", model.stages())
     facts = checkpoint.read_run(folder)
     console.note(
         f"trained in {time.monotonic() - began:.0f} s; best epoch {facts['best_epoch']}, loss {facts['best']:.4g}"

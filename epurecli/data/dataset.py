@@ -57,7 +57,7 @@ class Dataset:
 
     def batch(self, indices: ArrayLike, device: str | torch.device = "cpu") -> Batch:
         """Images in [0, 1] and standardised conditions, on a device."""
-        from epurecli.data.loader import to_batch
+        from epurecli.data.batch import to_batch
 
         chosen = np.asarray(indices, np.int64)
         return to_batch(self.raw_images(chosen), self.scaler.encode(self.conditions[chosen]), device)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from epurecli.config.schema import Likelihood
+from epurecli.config.latent import Likelihood
 
 
 class ImageLikelihood(nn.Module, ABC):

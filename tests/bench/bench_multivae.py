@@ -32,12 +32,12 @@ from epurecli.config import load_config
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
 from epurecli.evaluate.distribution import frechet
+from epurecli.models.contract import set_trainable
 from epurecli.models.registry import build, schema_of
 from epurecli.nn.resnet import Decoder, Encoder
-from epurecli.nn.shard import Shard
-from epurecli.train.loop import arm
-from epurecli.train.schedule import build_optimizer
-from epurecli.types import Batch, Clock
+from epurecli.nn.step import Step
+from epurecli.train.worker import build_optimizer
+from epurecli.types import Batch
 
 WIDTHS, PATCH, LATENT, BATCH = (32, 64), 4, 32, 64
 
@@ -184,13 +184,13 @@ def ours(config_name: str, data: dict, images: Tensor, conditions: Tensor, bfloa
     model = build(load_config(config_name, schema_of, (), {"data": data})).to(memory_format=torch.channels_last)
     stage = model.stages()[0]
     (objective,) = stage.objectives
-    optimizer, shard = build_optimizer(objective, stage.settings), Shard(torch.Generator().manual_seed(0))
-    arm(model, objective)
+    optimizer, rng = build_optimizer(objective, stage.settings), torch.Generator().manual_seed(0)
+    set_trainable(model, objective)
     count = sum(p.numel() for p in objective.parameters())
-    for step in itertools.count():
+    for index in itertools.count():
         rows = torch.randperm(len(images))[:BATCH]
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            losses = objective.loss(Batch(images[rows], conditions[rows]), Clock(1, 2, step), shard)
+            losses = objective.loss(Batch(images[rows], conditions[rows]), Step(rng, stage.settings, 1, index))
         optimizer.zero_grad()
         losses.total.backward()
         nn.utils.clip_grad_norm_(objective.parameters(), 1.0)

@@ -29,7 +29,6 @@ import torch
 
 from epurecli.checkpoint import load_model, read_metrics, start_run
 from epurecli.cli.options import data_section, parse_seconds
-from epurecli.cli.train import with_budget
 from epurecli.config import load_config
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
@@ -40,7 +39,8 @@ from epurecli.evaluate.inpainting import iou, nearest_completions
 from epurecli.models.registry import build, schema_of
 from epurecli.sample.sampler import Numbered, Request, draw, grouped
 from epurecli.sample.writer import Drawn
-from epurecli.train.loop import Run, in_bfloat16, train
+from epurecli.train.job import TrainingJob
+from epurecli.train.loop import in_bfloat16, train
 from epurecli.types import Mode
 
 PUBLIC = Path(__file__).parents[3] / "shared/data/toy_tyre_public"
@@ -87,7 +87,7 @@ class Judge:
         model = trained.model
 
         def designs(request: Request) -> Drawn:
-            (drawn,) = grouped(draw(request, model.generate, model.noise_dim, trained.scaler, CPU), len(request))
+            (drawn,) = grouped(draw(request, model.generate, trained.scaler, CPU), len(request))
             return drawn
 
         with torch.no_grad():
@@ -140,14 +140,14 @@ class Judge:
 
 def quality(config_name: str, overrides: list[str], seed: int, judge: Judge, data: dict, budget: float) -> dict:
     """Train within the budget and judge."""
-    settings = [*overrides, f"training.seed={seed}"]
-    config = with_budget(load_config(config_name, schema_of, settings, {"data": data}), budget)
+    settings = [*overrides, f"training.seed={seed}", f"training.budget_s={budget}"]
+    config = load_config(config_name, schema_of, settings, {"data": data})
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(seed)
         model = build(config)
         run = start_run(config, judge.dataset, Path(folder))
         start = time.perf_counter()
-        train(Run(model, judge.dataset, run, seed, CPU, in_bfloat16(config.training.precision, CPU)))
+        train(TrainingJob(model, judge.dataset, run, seed, CPU, in_bfloat16(config.training.precision, CPU)))
         took = time.perf_counter() - start
         rows = read_metrics(run)
         best = sorted((row for row in rows if "val_iou" in row), key=itemgetter("val_iou"))

@@ -13,7 +13,7 @@ from torch import nn
 
 from epurecli.checkpoint import load_tensors, newest_run, read_metrics, read_run
 from epurecli.errors import NotFound, NumericalError
-from epurecli.models.base import Objective, Stage
+from epurecli.models.contract import Objective, Stage
 from epurecli.train.loop import Stopped, train
 from epurecli.types import Losses
 
@@ -131,10 +131,11 @@ def test_validation_has_the_same_noise_every_time_and_training_new_noise(point) 
     assert len({row["train_noise"] for row in rows}) == 3
 
 
-def test_the_clock_counts_epochs_and_steps(point) -> None:
+def test_a_loss_is_told_epochs_and_steps(point) -> None:
     case = point(epochs=2)
     train(case.run)
-    assert [(c.epoch, c.epochs, c.step) for c in case.model.clocks] == [(0, 2, 0), (0, 2, 1), (1, 2, 2), (1, 2, 3)]
+    assert [(s.epoch, s.index) for s in case.model.steps] == [(0, 0), (0, 1), (1, 2), (1, 3)]
+    assert {s.settings for s in case.model.steps} == {case.model.settings}
 
 
 @pytest.mark.parametrize(("epochs", "every", "evaluated"), [(5, 2, [2, 4, 5]), (4, 2, [2, 4]), (3, 10, [3])])
@@ -213,7 +214,7 @@ def test_a_loss_that_is_not_finite_ends_in_a_message_and_the_best_is_kept(point,
 
 def test_a_gradient_that_is_not_finite_counts_too(point) -> None:
     case = point(epochs=4)
-    case.model.loss = lambda batch, clock, rng: Losses(case.model.inner.weight.sum().sqrt())  # d sqrt at 0: infinite
+    case.model.loss = lambda batch, step: Losses(case.model.inner.weight.sum().sqrt())  # d sqrt at 0: infinite
     with pytest.raises(NumericalError, match=r"gradient's norm (inf|nan)"):
         train(case.run)
 
@@ -242,11 +243,11 @@ def test_objectives_take_turns_and_freeze_each_other(point) -> None:
     model.other = nn.Linear(1, 1, bias=False)
 
     def loss_of(name: str, mine: nn.Module, theirs: nn.Module):
-        def loss(batch, clock, rng):
+        def loss(batch, step):
             assert mine.training
             assert not theirs.training
             assert not theirs.weight.requires_grad
-            log.append((name, clock.step, model.inner.weight.item(), model.other.weight.item()))
+            log.append((name, step.index, model.inner.weight.item(), model.other.weight.item()))
             return Losses((mine.weight * theirs.weight).sum() + mine.weight.sum())
 
         return loss
@@ -256,7 +257,7 @@ def test_objectives_take_turns_and_freeze_each_other(point) -> None:
     model.stages = lambda: [Stage("game", model.settings, (critic, player), model.validate)]
     train(case.run)
     assert [(name, step) for name, step, *_ in log] == [
-        ("critic", 0), ("critic", 1), ("player", 2), ("critic", 3), ("critic", 4), ("player", 5),
+        ("critic", 0), ("critic", 1), ("player", 0), ("critic", 2), ("critic", 3), ("player", 1),
     ]  # fmt: skip
     inner, other = [entry[2] for entry in log], [entry[3] for entry in log]
     assert inner[0] == inner[1] == inner[2] != inner[3] == inner[4]
