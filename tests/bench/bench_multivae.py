@@ -19,12 +19,13 @@ import sys
 import time
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, median
 
 import numpy as np
 import torch
-from bench_quality import DRAWS, PUBLIC, SAMPLES, Judge, hold_out
+from bench_quality import DRAWS, PUBLIC, SAMPLES, Judge
 from torch import Tensor, nn
 
 from epurecli.cli.options import data_section, parse_seconds
@@ -260,7 +261,7 @@ def main() -> None:
     dataset = open_dataset(DataConfig(**data_section(options.data)))
     if options.speed:
         return race(dataset, data_section(options.data), options.models.split(","))
-    dataset = hold_out(dataset) if options.tune else dataset
+    dataset = replace(dataset, test=dataset.validation) if options.tune else dataset
     judge, seconds = Judge(dataset), parse_seconds(options.budget)
     images = dataset.batch(dataset.train).image
     for name in options.models.split(","):
