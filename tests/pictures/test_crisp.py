@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from epurecli.sample.crisp import crisp
+from epurecli.pictures.crisp import crisp
 
 
 @given(arrays(np.float32, array_shapes(min_dims=3, max_dims=5, max_side=6), elements=st.floats(0, 1, width=32)))
