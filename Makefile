@@ -17,10 +17,13 @@ demo: $(VENV)/.installed
 	cd $(DEMO) && $(EPURE) sample vae --mode unconditional --out samples/unconditional
 	cd $(DEMO) && $(EPURE) sample vae --mode conditional --grid width_px=50:64:4,height_px=46:58:4 --out samples/conditional
 	cd $(DEMO) && $(EPURE) sample vae --mode inpainting --mask group_nc --mask bt --out samples/inpainting
+	cd $(DEMO) && $(EPURE) export vae --onnx
+	cd $(DEMO) && $(EPURE) sample vae --backend onnx --mode unconditional --out samples/onnx
 	@echo
 	@echo "The demo is done. Look at the contact sheets:"
-	@for mode in unconditional conditional inpainting; do echo "  $(DEMO)/samples/$$mode/contact_sheet.png"; done
+	@for mode in unconditional conditional inpainting onnx; do echo "  $(DEMO)/samples/$$mode/contact_sheet.png"; done
 	@echo "The run, with its loss curves: $$(ls -d $(DEMO)/outputs/vae/*)"
+	@echo "The model without torch, in ONNX: $$(ls -d $(DEMO)/onnx/vae/*)"
 	@echo "Try next, in $(DEMO)/ with $(BIN)/epure:"
 	@echo "  epure sample vae --mode conditional --set-condition width_px=58"
 	@echo "  epure sample vae --mode cross-modal --source-component fpu --keep-draws"

@@ -21,13 +21,14 @@ MAY_IMPORT = {
     "types": {"__init__", "errors"},
     "config": {"__init__", "errors", "types"},
     "gmrf": {"__init__", "errors", "types"},
-    "evaluate": {"__init__", "errors", "types", "config"},
+    "pictures": {"__init__"},
+    "evaluate": {"__init__", "errors", "types", "config", "pictures"},
 }
 MAY_IMPORT["nn"] = MAY_IMPORT["data"] = {"__init__", "errors", "types", "config", "gmrf"}
 MAY_IMPORT["models"] = MAY_IMPORT["nn"] | {"nn", "data"}
 MAY_IMPORT["checkpoint"] = MAY_IMPORT["models"] | {"models"}
 for _floor in ("train", "sample", "export"):
-    MAY_IMPORT[_floor] = MAY_IMPORT["checkpoint"] | {"checkpoint"}
+    MAY_IMPORT[_floor] = MAY_IMPORT["checkpoint"] | {"checkpoint", "pictures"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 MAY_IMPORT["__main__"] = {"cli"}
 

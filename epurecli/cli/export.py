@@ -39,7 +39,6 @@ def export(
 
     from epurecli import checkpoint as runs_
     from epurecli.cli.options import onnx_folder
-    from epurecli.cli.progress import counting
     from epurecli.export.convert import OPSET
     from epurecli.export.folder import export_folder
 
@@ -47,10 +46,13 @@ def export(
     trained = runs_.load_model(run, which, expect=model)
     console.note(f"model: {trained.path}, epoch {trained.epoch}, loss {trained.metric:.4g}")
     folder = out or onnx_folder(trained.path)
-    with counting() as report:
-        facts = export_folder(
-            trained, folder, names=graph, opset=opset or OPSET, verify=verify, overwrite=overwrite, report=report
-        )
+
+    def report(what: str, number: int, total: int) -> None:
+        console.note(f"graph {number} of {total}: {what}")
+
+    facts = export_folder(
+        trained, folder, names=graph, opset=opset or OPSET, verify=verify, overwrite=overwrite, report=report
+    )
     if json:
         console.say_json(facts)
         return

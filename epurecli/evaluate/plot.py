@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from html import escape
 
 from epurecli.evaluate.summary import Curve, Row
-
-# Okabe and Ito's palette: distinguishable with any colour vision. Grey is kept for real designs.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+from epurecli.pictures.palette import css, line_colour
 
 
 def colour(model: int) -> str:
-    """The colour of the model at that place; they repeat after eight."""
-    return COLOURS[model % len(COLOURS)]
+    """The colour of the model at that place. Grey is kept for real designs."""
+    return css(line_colour(model))
 
 
 def number(value: float | None, significant: int = 4) -> str:

@@ -19,7 +19,7 @@ from epurecli.export.verify import compare
 from epurecli.models.graphs import Graph
 
 EXAMPLE = "example.py"
-Report = Callable[[str, int, int], None]  # what, done, all
+Report = Callable[[str, int, int], None]  # what is done next, with graph number .. (from 1) of ..
 
 
 def export_folder(
@@ -30,7 +30,7 @@ def export_folder(
     opset: int = OPSET,
     verify: bool = True,
     overwrite: bool = False,
-    report: Report = lambda what, done, total: None,
+    report: Report = lambda what, number, total: None,
 ) -> dict[str, Any]:
     """Write a model's graphs, manifest.json and example.py. Returns the manifest.
 
@@ -50,14 +50,16 @@ def export_folder(
         "checkpoint_sha256": trained.digest,
     }
     with staged(out, overwrite) as folder:
-        for done, graph in enumerate(graphs):
-            report("exporting", done, len(graphs))
+        for number, graph in enumerate(graphs, start=1):
+            report(f"{graph.name}: converting", number, len(graphs))
             model = to_onnx(graph, opset, {**inside, "graph": graph.name})
             data = model.SerializeToString()
-            parity = compare(graph, model) if verify else []
+            parity = []
+            if verify:
+                report(f"{graph.name}: checking against torch", number, len(graphs))
+                parity = compare(graph, model)
             (folder / f"{graph.name}.onnx").write_bytes(data)
             facts["graphs"][graph.name] = describe_graph(graph, data, parity)
-        report("exporting", len(graphs), len(graphs))
         if "sampler" in facts["graphs"]:
             shutil.copyfile(Path(__file__).with_name(EXAMPLE), folder / EXAMPLE)
         (folder / MANIFEST).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

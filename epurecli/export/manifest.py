@@ -80,13 +80,16 @@ def describe_model(trained: TrainedModel, opset: int) -> dict[str, Any]:
 
 
 def describe_graph(graph: Graph, data: bytes, parity: Sequence[Parity]) -> dict[str, Any]:
-    """One graph's entry. `parity` maps batch size to the largest difference from torch; empty = not verified."""
+    """One graph's entry. `parity` maps batch size to the largest difference from torch; empty = not verified, and then
+    its limits were not enforced."""
     return {
         "file": f"{graph.name}.onnx",
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
         "inputs": [_describe(port) for port in graph.inputs],
         "output": _describe(graph.output),
+        "tolerance": graph.tolerance,
+        "same_owners": graph.same_owners,
         "parity": {str(row.batch): row.difference for row in parity},
     }
 

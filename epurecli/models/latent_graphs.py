@@ -7,7 +7,18 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from epurecli.models.graphs import BATCH, DRAWS, Content, Drawing, DrawingGraph, Graph, Port, model_ports, noise_ports
+from epurecli.models.graphs import (
+    BATCH,
+    DRAWS,
+    Content,
+    Drawing,
+    DrawingGraph,
+    Graph,
+    Port,
+    graph_of_designs,
+    model_ports,
+    noise_ports,
+)
 from epurecli.nn.distributions import Distribution
 
 Infer = Callable[[Tensor, Tensor], Distribution]  # (B, C, H, W), (B, C) -> over (B, N)
@@ -66,6 +77,6 @@ def latent_graphs(model: LatentDrawing, infer: Infer | None = None) -> tuple[Gra
     inpaint = InpaintGraph(model, infer or model.infer)
     return (
         Graph("decoder", DecoderGraph(model), (z, *condition), ports.designs),
-        Graph("sampler", DrawingGraph(model, False), (noise, *condition), ports.designs),
-        Graph("inpaint", inpaint, (ports.images, ports.mask, draws, *condition), ports.draws),
+        graph_of_designs("sampler", DrawingGraph(model, False), (noise, *condition), ports.designs),
+        graph_of_designs("inpaint", inpaint, (ports.images, ports.mask, draws, *condition), ports.draws),
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from epurecli.data.conditions import ConditionScaler
-from epurecli.sample.crisp import crisp
+from epurecli.pictures.crisp import crisp
 from epurecli.sample.noise import design_noise
 from epurecli.sample.writer import Drawn
 from epurecli.types import Mode, Noise, Query

@@ -9,7 +9,8 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from epurecli.sample.pictures import SPREAD_FULL_SCALE, Colour, Side, colour, heat, mirrored, overlay
+from epurecli.pictures.palette import Colour, colour
+from epurecli.pictures.section import SPREAD_FULL_SCALE, Side, heat, mirrored, overlay
 
 PANEL = 256  # pixels of a section's longer side: 64 rows are enlarged 4 times
 SHEET_WIDTH = 2200  # pixels to aim at

@@ -13,7 +13,7 @@ from typing import Literal, Self
 import numpy as np
 
 from epurecli.errors import EpureError, NumericalError, UsageError
-from epurecli.sample.pictures import SPREAD_FULL_SCALE, Side
+from epurecli.pictures.section import SPREAD_FULL_SCALE, Side
 from epurecli.sample.sheet import Tile, contact_sheet
 from epurecli.sample.sinks import Background, NpzSink, PngSink
 from epurecli.sample.staging import MANIFEST, SHEET, Staging, writing

@@ -47,6 +47,8 @@ def test_export_says_where_and_how_exact(work: Path, epure, tmp_path: Path) -> N
     facts = json.loads(result.out)
     assert facts == json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert max(facts["graphs"]["decoder"]["parity"].values()) < 1e-4
+    steps = [line for line in result.err.splitlines() if line.startswith("graph ")]
+    assert steps == ["graph 1 of 1: decoder: converting", "graph 1 of 1: decoder: checking against torch"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from epurecli.sample.pictures import Side, colour, heat, mirrored, overlay
+from epurecli.pictures.palette import colour
+from epurecli.pictures.section import Side, heat, mirrored, overlay
 from epurecli.sample.sheet import FRAME, INK, SHEET_WIDTH, Tile, contact_sheet
 
 COMPONENTS = ("crown", "belt", "bead")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from epurecli.errors import EpureError, NumericalError, UsageError
-from epurecli.sample.pictures import Side
+from epurecli.pictures.section import Side
 from epurecli.sample.sinks import Background
 from epurecli.sample.writer import Drawn, SampleWriter
 

@@ -1,4 +1,4 @@
-"""Pictures of a design: mirrored, overlaid in colour, as heat."""
+"""Pictures of a section: mirrored, overlaid in colour, as heat."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from enum import StrEnum
 
 import numpy as np
 
+from epurecli.pictures.palette import colour
+
 SPREAD_FULL_SCALE = 0.5  # the largest standard deviation that values in [0, 1] can have
 
-Colour = tuple[int, int, int]
-
-# Okabe and Ito's palette for all kinds of colour vision, pale yellow last; then the same with half white, then again.
-OKABE_ITO = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (0, 114, 178), (213, 94, 0), (240, 228, 66))
 HEAT = ((255, 255, 255), (254, 217, 118), (240, 110, 40), (160, 10, 40), (50, 0, 30))  # evenly spaced stops
 
 
@@ -23,14 +21,6 @@ class Side(StrEnum):
     TOP = "top"
     BOTTOM = "bottom"
     NONE = "none"
-
-
-def colour(component: int) -> Colour:
-    """The colour of the component with this index."""
-    red, green, blue = OKABE_ITO[component % len(OKABE_ITO)]
-    if component // len(OKABE_ITO) % 2 == 0:
-        return red, green, blue
-    return (red + 255) // 2, (green + 255) // 2, (blue + 255) // 2
 
 
 def mirrored(planes: np.ndarray, side: Side) -> np.ndarray:
