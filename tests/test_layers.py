@@ -18,12 +18,14 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "__init__": set(),
     "errors": {"__init__"},
+    "files": {"errors"},
+    "staging": {"errors", "files"},
     "types": {"__init__", "errors"},
     "config": {"__init__", "errors", "types"},
     "gmrf": {"__init__", "errors", "types"},
-    "evaluate": {"__init__", "errors", "types", "config"},
+    "evaluate": {"__init__", "errors", "types", "config", "files", "staging"},
 }
-MAY_IMPORT["nn"] = MAY_IMPORT["data"] = {"__init__", "errors", "types", "config", "gmrf"}
+MAY_IMPORT["nn"] = MAY_IMPORT["data"] = {"__init__", "errors", "types", "config", "gmrf", "files", "staging"}
 MAY_IMPORT["models"] = MAY_IMPORT["nn"] | {"nn", "data"}
 MAY_IMPORT["checkpoint"] = MAY_IMPORT["models"] | {"models"}
 for _floor in ("train", "sample", "export"):

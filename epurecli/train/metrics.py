@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from epurecli.checkpoint import write_atomic
+from epurecli.files import write_atomic
 
 
 def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
