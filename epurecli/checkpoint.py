@@ -7,7 +7,7 @@
     state.safetensors    what `--resume` needs beside the weights
     metrics.csv          one row per epoch; curves.png draws it
 
-Only safetensors and JSON are ever loaded. Each file is written to a temporary name and renamed; each safetensors file
+Only safetensors and JSON are ever loaded. Each file appears whole or not at all; each safetensors file
 carries the SHA-256 of its tensors, which loading checks.
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -28,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 from epurecli import __version__
 from epurecli.config import RunConfig, dump_config, load_config
 from epurecli.data.conditions import ConditionScaler
-from epurecli.errors import CheckpointError, EpureError, NotFound, UsageError
+from epurecli.errors import CheckpointError, NotFound, UsageError
+from epurecli.files import write_atomic, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,29 +41,6 @@ TIED = "tied"  # names that stand for another tensor of the file, as JSON
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write, flush to disk, rename: a reader sees the old file or the new one, never half of one.
-
-    Raises: EpureError: full disk, no permission.
-    """
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise EpureError(
-            f"{path}: cannot be written: {error.strerror}", hint="free some space or choose another --out"
-        ) from error
-
-
-def write_json(path: Path, tree: Any) -> None:
-    write_atomic(path, (json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

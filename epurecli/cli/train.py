@@ -87,6 +87,7 @@ def train(
     from epurecli.cli.options import parse_device
     from epurecli.cli.training import run_training
     from epurecli.config import dump_config, load_config
+    from epurecli.files import write_atomic
     from epurecli.models.registry import schema_of
 
     where = parse_device(device)
@@ -97,7 +98,7 @@ def train(
         resolved = load_config(resume / "config.yaml", schema_of, set_)
     with joined(devices, num_nodes, where) as (ranks, where):
         if resume is not None and set_ and ranks.writes:  # more epochs
-            checkpoint.write_atomic(resume / "config.yaml", dump_config(resolved).encode())
+            write_atomic(resume / "config.yaml", dump_config(resolved).encode())
         run_training(resolved, where, out, resume, init_from, tensorboard, stage, ranks)
 
 

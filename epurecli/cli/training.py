@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +58,7 @@ def run_training(
     autocast = in_bfloat16(resolved.training.precision, device)
     events = writer(str(folder / "tensorboard")) if writer else None
     began = time.monotonic()
-    with bar() as progress, stopping() as stop_requested:
+    with _in_use(folder, ranks), bar() as progress, stopping() as stop_requested:
         reporter = TrainingProgress(progress, events)
         job = TrainingJob(model, dataset, folder, resolved.training.seed, device, autocast, reporter, ranks)
         try:
@@ -81,6 +81,13 @@ def run_training(
     console.say(f"run: {folder}")
     console.note(f"next: epure sample {resolved.model.type}   (curves: {folder / 'curves.png'})")
     return folder
+
+
+def _in_use(folder: Path, ranks: Ranks) -> AbstractContextManager[object]:
+    """Two commands that go on with one run would overwrite each other's state. Raises: UsageError."""
+    from epurecli.files import Lock
+
+    return Lock(folder / ".lock", str(folder)) if ranks.writes else nullcontext()
 
 
 def _opened(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epurecli.checkpoint import write_atomic
+from epurecli.files import write_atomic
 from epurecli.models.contract import Stage
 
 if TYPE_CHECKING:
