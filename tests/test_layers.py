@@ -18,6 +18,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "__init__": set(),
     "errors": {"__init__"},
+    "threads": set(),
     "files": {"errors"},
     "staging": {"errors", "files"},
     "types": {"__init__", "errors"},
@@ -33,6 +34,8 @@ for _floor in ("train", "sample", "export"):
     MAY_IMPORT[_floor] = MAY_IMPORT["checkpoint"] | {"checkpoint", "pictures"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 MAY_IMPORT["__main__"] = {"cli"}
+for _floor in ("data", "train", "sample", "export", "cli"):
+    MAY_IMPORT[_floor] = MAY_IMPORT[_floor] | {"threads"}
 
 
 def parts(path: Path) -> tuple[str, ...]:

@@ -44,7 +44,9 @@ def root(
 def main() -> None:
     """Entry point of the `epure` command."""
     from epurecli.cli import commands
+    from epurecli.threads import limit_spinning
 
+    limit_spinning()  # before a command loads torch
     commands.register(app)
     debug = "--debug" in sys.argv
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))  # commands that can save first install their own handler

@@ -39,6 +39,7 @@ def run_training(
 
     from epurecli import checkpoint
     from epurecli.cli.progress import TrainingProgress, bar
+    from epurecli.threads import Threads
     from epurecli.train.job import TrainingJob
     from epurecli.train.loop import Stopped, in_bfloat16
     from epurecli.train.loop import train as fit
@@ -60,7 +61,8 @@ def run_training(
     began = time.monotonic()
     with _in_use(folder, ranks), bar() as progress, stopping() as stop_requested:
         reporter = TrainingProgress(progress, events)
-        job = TrainingJob(model, dataset, folder, resolved.training.seed, device, autocast, reporter, ranks)
+        threads = Threads(fixed=resolved.training.deterministic or ranks.count > 1)
+        job = TrainingJob(model, dataset, folder, resolved.training.seed, device, autocast, reporter, ranks, threads)
         try:
             only = None if only_stage is None else only_stage - 1
             fit(job, resume=resume is not None, only_stage=only, stop_requested=stop_requested)

@@ -21,21 +21,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from epurecli.threads import cores
+
 Job = dict[str, Any]  # what JSON can hold
 Result = dict[str, Any]
 _FEW = 2000  # images
 
 
-def usable_cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def processes_for(images: int) -> int:
     """How many processes pay off: small jobs are done before others have started."""
-    return usable_cores() if images >= _FEW else 1
+    return len(cores()) if images >= _FEW else 1
 
 
 def run_jobs(
@@ -52,7 +47,7 @@ def run_jobs(
     Raises:
         RuntimeError: a job failed; the message holds the traceback.
     """
-    processes = usable_cores() if processes is None else processes
+    processes = len(cores()) if processes is None else processes
     if processes <= 1 or not sys.executable:
         function = _resolve(task)
         results = []

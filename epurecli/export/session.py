@@ -11,8 +11,8 @@ import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError
 
-from epurecli.data.workers import usable_cores
 from epurecli.errors import CheckpointError
+from epurecli.threads import threads_to_spare
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _FATAL = 4
@@ -27,12 +27,13 @@ def open_session(model: Path | bytes, *, cuda: bool, threads: int | None = None)
     """A session on the CPU, or on CUDA where asked for and possible; `provider_of` tells which it became.
 
     Args:
-        threads: CPU threads (default: all cores that this process may use). Given outright, none is pinned.
+        threads: CPU threads (default: as many as others leave free now). Given outright, none is pinned.
     """
     onnxruntime.set_default_logger_severity(_FATAL)  # a CUDA library that does not load is an answer here, not an error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL
-    options.intra_op_num_threads = threads or usable_cores()
+    options.intra_op_num_threads = threads or threads_to_spare()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # see `epurecli.threads`
     wanted = [CUDA, CPU] if cuda and CUDA in onnxruntime.get_available_providers() else [CPU]
     if cuda:
         onnxruntime.preload_dlls()  # finds CUDA's libraries where pip put them

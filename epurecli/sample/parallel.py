@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from epurecli.data.conditions import ConditionScaler
-from epurecli.data.workers import usable_cores
 from epurecli.errors import EpureError
 from epurecli.sample.sampler import Generate, Request, cut, draw, grouped
 from epurecli.sample.writer import Drawn
+from epurecli.threads import cores
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
@@ -47,7 +47,7 @@ def draw_in_processes(
     free = context.SimpleQueue()
     for device in devices:
         free.put(device)
-    threads = max(1, usable_cores() // len(devices))
+    threads = max(1, len(cores()) // len(devices))
     facts = engine, scaler, block
     pool = ProcessPoolExecutor(len(devices), context, _start, (free, threads, facts))
     pending = deque()

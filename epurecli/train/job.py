@@ -9,6 +9,7 @@ import torch
 
 from epurecli.data.dataset import Dataset
 from epurecli.models.contract import GenerativeModel
+from epurecli.threads import Threads
 from epurecli.train.ranks import Ranks
 from epurecli.train.reporter import Reporter, Silent
 
@@ -25,3 +26,4 @@ class TrainingJob:
     autocast: bool = False
     reporter: Reporter = field(default_factory=Silent)
     ranks: Ranks = field(default_factory=Ranks)
+    threads: Threads = field(default_factory=lambda: Threads(fixed=True))

@@ -99,6 +99,7 @@ class StageLoop:
 
     def _epoch(self, stop_requested: Callable[[], int]) -> bool:
         """Train, evaluate where that is due, save; whether the stage has ended."""
+        self.job.threads.adjust()
         progress, began, done = self.progress, time.monotonic(), self.progress.elapsed
         earlier = progress.designs  # of this epoch, before it was stopped
         sums, designs = self.train_epoch(stop_requested, began, done)

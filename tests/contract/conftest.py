@@ -151,7 +151,7 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="session")
-def house() -> ModuleType:
+def tools() -> ModuleType:
     """The functions above, for the tests."""
     return sys.modules[__name__]
 

@@ -10,9 +10,9 @@ from epurecli.nn.noise import GivenNoise
 
 
 @pytest.mark.parametrize("kind", ["model", "flow"])
-def test_the_prior_has_the_density_of_what_it_draws(latent: str, kind: str, house) -> None:
+def test_the_prior_has_the_density_of_what_it_draws(latent: str, kind: str, tools) -> None:
     """Change of variables, with the Jacobian that autograd finds."""
-    model = house.model_of(house.config_of(latent, f"model.latent_prior={kind}")).double().eval()
+    model = tools.model_of(tools.config_of(latent, f"model.latent_prior={kind}")).double().eval()
     with torch.no_grad():
         for parameter in model.flow.parameters() if kind == "flow" else ():
             parameter.copy_(0.1 * torch.randn_like(parameter))  # it starts as the identity
@@ -25,10 +25,10 @@ def test_the_prior_has_the_density_of_what_it_draws(latent: str, kind: str, hous
     torch.testing.assert_close(model.prior_log_prob(z, condition, present)[0], expected)
 
 
-def test_the_importance_bound_rises_from_the_elbo(latent: str, house) -> None:
+def test_the_importance_bound_rises_from_the_elbo(latent: str, tools) -> None:
     """With one sample it is an unbiased ELBO; with more it is tighter, and the mean of the weights is what it takes."""
-    model = house.model_of(house.config_of(latent)).eval()
-    batch = house.batch_for(model, 4)
+    model = tools.model_of(tools.config_of(latent)).eval()
+    batch = tools.batch_for(model, 4)
     drawn = torch.randn(256, 4, model.latent_size, generator=torch.Generator().manual_seed(0))
     single = torch.stack([model.bound(batch, [GivenNoise([n])]) for n in drawn])  # (256, B)
     bound = model.bound(batch, [GivenNoise([n]) for n in drawn])
@@ -45,9 +45,9 @@ def test_the_importance_bound_rises_from_the_elbo(latent: str, house) -> None:
     assert (bound > elbo).all()
 
 
-def test_the_posterior_of_whole_designs_is_what_is_inferred_from_all_components(latent: str, house) -> None:
-    model = house.model_of(house.config_of(latent)).eval()
-    image = house.batch_for(model, 4).image
+def test_the_posterior_of_whole_designs_is_what_is_inferred_from_all_components(latent: str, tools) -> None:
+    model = tools.model_of(tools.config_of(latent)).eval()
+    image = tools.batch_for(model, 4).image
     with torch.no_grad():
         whole = model.posterior(model.encode_whole(image)).mean
         inferred = model.infer(image, torch.ones(image.shape[:2], dtype=torch.bool)).mean

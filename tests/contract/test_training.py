@@ -21,39 +21,39 @@ def objectives_of(model) -> list:
     return [(stage, objective) for stage in model.stages() for objective in stage.objectives]
 
 
-def test_every_parameter_is_trained_in_some_stage(name: str, house) -> None:
-    model = house.model_of(house.config_of(name, *house.with_flow(name)))
+def test_every_parameter_is_trained_in_some_stage(name: str, tools) -> None:
+    model = tools.model_of(tools.config_of(name, *tools.with_flow(name)))
     trained = {id(p) for _, objective in objectives_of(model) for p in objective.parameters()}
     assert [key for key, p in model.named_parameters() if id(p) not in trained] == []
 
 
-def test_the_gradient_reaches_every_trained_parameter(name: str, house) -> None:
+def test_the_gradient_reaches_every_trained_parameter(name: str, tools) -> None:
     """In the first few steps: branches that start at zero let nothing through in the very first."""
-    model = house.model_of(house.config_of(name, "model.cond_dropout=0.5"))
+    model = tools.model_of(tools.config_of(name, "model.cond_dropout=0.5"))
     names = {id(p): key for key, p in model.named_parameters()}
     for stage in model.stages():
         waiting = {id(p) for objective in stage.objectives for p in objective.parameters()}
-        for objective in house.steps(model, house.batch_for(model), stage, 4):
+        for objective in tools.steps(model, tools.batch_for(model), stage, 4):
             waiting -= {id(p) for p in objective.parameters() if p.grad is not None and p.grad.abs().max() > 0}
         assert [names[i] for i in waiting] == [], f"no gradient in stage {stage.name}"
 
 
-def test_what_an_objective_does_not_train_stays_bit_for_bit(name: str, house) -> None:
-    model = house.model_of(house.config_of(name, *house.with_flow(name)))
-    batch = house.batch_for(model)
+def test_what_an_objective_does_not_train_stays_bit_for_bit(name: str, tools) -> None:
+    model = tools.model_of(tools.config_of(name, *tools.with_flow(name)))
+    batch = tools.batch_for(model)
     for stage in model.stages():
-        own = {id(t) for o in stage.objectives for module in o.trains for t in house.tensors_of(module).values()}
-        frozen = {k: (t, t.clone()) for k, t in house.tensors_of(model).items() if id(t) not in own}
-        before = {k: t.clone() for k, t in house.tensors_of(model).items() if id(t) in own}
-        for _ in house.steps(model, batch, stage, 3):
+        own = {id(t) for o in stage.objectives for module in o.trains for t in tools.tensors_of(module).values()}
+        frozen = {k: (t, t.clone()) for k, t in tools.tensors_of(model).items() if id(t) not in own}
+        before = {k: t.clone() for k, t in tools.tensors_of(model).items() if id(t) in own}
+        for _ in tools.steps(model, batch, stage, 3):
             pass
         for key, (now, then) in frozen.items():
             assert torch.equal(now, then), f"{key} moved in stage {stage.name}"
-        assert any(not torch.equal(house.tensors_of(model)[k], t) for k, t in before.items())
+        assert any(not torch.equal(tools.tensors_of(model)[k], t) for k, t in before.items())
 
 
-def test_all_but_what_an_objective_trains_is_frozen(name: str, house) -> None:
-    model = house.model_of(house.config_of(name, *house.with_flow(name)))
+def test_all_but_what_an_objective_trains_is_frozen(name: str, tools) -> None:
+    model = tools.model_of(tools.config_of(name, *tools.with_flow(name)))
     for _, objective in objectives_of(model):
         model.requires_grad_(True).train()
         set_trainable(model, objective)
@@ -64,40 +64,40 @@ def test_all_but_what_an_objective_trains_is_frozen(name: str, house) -> None:
         assert {id(m) for m in model.modules() if m.training} == working
 
 
-def test_the_loss_goes_down(name: str, house) -> None:
-    model = house.model_of(house.config_of(name, *house.in_each_stage(name, lr=3e-3, warmup_steps=0)))
-    batch = house.tyres(16)
+def test_the_loss_goes_down(name: str, tools) -> None:
+    model = tools.model_of(tools.config_of(name, *tools.in_each_stage(name, lr=3e-3, warmup_steps=0)))
+    batch = tools.tyres(16)
     for stage in model.stages():
 
         def score(stage=stage) -> float:
             model.eval()
             with torch.no_grad():
-                return house.judged(stage, batch)["total"].item()
+                return tools.judged(stage, batch)["total"].item()
 
         before = score()
-        for _ in house.steps(model, batch, stage, 25):
+        for _ in tools.steps(model, batch, stage, 25):
             pass
         assert score() < before, stage.name
 
 
-def test_deterministic_algorithms_are_enough(name: str, house) -> None:
+def test_deterministic_algorithms_are_enough(name: str, tools) -> None:
     """`--deterministic`: no operation of a training step, nor of drawing, is refused."""
-    model = house.model_of(house.config_of(name, *house.with_flow(name)))
-    batch = house.batch_for(model)
+    model = tools.model_of(tools.config_of(name, *tools.with_flow(name)))
+    batch = tools.batch_for(model)
     torch.use_deterministic_algorithms(True)
     try:
-        house.trained(model, batch, 2)
-        model.generate(house.ask(model, len(batch), batch.condition), house.noise_for(model, len(batch)))
+        tools.trained(model, batch, 2)
+        model.generate(tools.ask(model, len(batch), batch.condition), tools.noise_for(model, len(batch)))
     finally:
         torch.use_deterministic_algorithms(False)
 
 
-def test_bfloat16_rounds_the_networks_and_nothing_else(name: str, house) -> None:
+def test_bfloat16_rounds_the_networks_and_nothing_else(name: str, tools) -> None:
     """Losses come in float32 and hardly differ, gradients point the same way, and the flow does not notice."""
-    model = house.model_of(house.config_of(name, *house.with_flow(name)))
-    batch = house.tyres(32)
+    model = tools.model_of(tools.config_of(name, *tools.with_flow(name)))
+    batch = tools.tyres(32)
     for stage in model.stages():
-        for _ in house.steps(model, batch, stage, 8):
+        for _ in tools.steps(model, batch, stage, 8):
             pass
         seen = stage.view(batch)
         for objective in stage.objectives:
@@ -106,7 +106,7 @@ def test_bfloat16_rounds_the_networks_and_nothing_else(name: str, house) -> None
             for rounded in (False, True):
                 start = {k: t.clone() for k, t in model.state_dict().items()}
                 with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
-                    loss = objective.loss(seen, house.step_of(stage, epoch=0))
+                    loss = objective.loss(seen, tools.step_of(stage, epoch=0))
                 assert {loss.total.dtype, *(term.dtype for term in loss.terms.values())} == {torch.float32}
                 totals.append(loss.total.item())
                 wanted = [p for p in objective.parameters() if p.requires_grad]
@@ -120,61 +120,61 @@ def test_bfloat16_rounds_the_networks_and_nothing_else(name: str, house) -> None
             assert torch.cosine_similarity(*gradients, dim=0) > 0.99
 
 
-def test_validation_changes_nothing_and_is_repeatable(name: str, house) -> None:
-    model = house.model_of(house.config_of(name)).eval()
-    batch = house.batch_for(model)
-    before = {k: t.clone() for k, t in house.tensors_of(model).items()}
+def test_validation_changes_nothing_and_is_repeatable(name: str, tools) -> None:
+    model = tools.model_of(tools.config_of(name)).eval()
+    batch = tools.batch_for(model)
+    before = {k: t.clone() for k, t in tools.tensors_of(model).items()}
     for stage in model.stages():
         with torch.no_grad():
-            first, second = (house.judged(stage, batch) for _ in range(2))
+            first, second = (tools.judged(stage, batch) for _ in range(2))
         assert {k: v.item() for k, v in first.items()} == {k: v.item() for k, v in second.items()}
-    for key, tensor in house.tensors_of(model).items():
+    for key, tensor in tools.tensors_of(model).items():
         assert torch.equal(tensor, before[key]), key
 
 
-def test_losses_are_means_over_designs(name: str, house) -> None:
+def test_losses_are_means_over_designs(name: str, tools) -> None:
     """Eight times the same designs: the same figure, so that rates and clipping mean the same for every batch size."""
-    model = house.model_of(house.config_of(name)).eval()
-    batch = house.batch_for(model)
+    model = tools.model_of(tools.config_of(name)).eval()
+    batch = tools.batch_for(model)
     more = type(batch)(batch.image.repeat(8, 1, 1, 1), batch.condition.repeat(8, 1))
     for stage in model.stages():
         with torch.no_grad():
-            small, large = (house.judged(stage, b)["total"].item() for b in (batch, more))
+            small, large = (tools.judged(stage, b)["total"].item() for b in (batch, more))
         assert large == pytest.approx(small, rel=0.1)
 
 
-def test_the_generator_decides_the_loss(name: str, house) -> None:
-    model = house.model_of(house.config_of(name, *house.in_each_stage(name, max_mask_prob=1, warmup_epochs=0)))
-    batch = house.batch_for(model)
+def test_the_generator_decides_the_loss(name: str, tools) -> None:
+    model = tools.model_of(tools.config_of(name, *tools.in_each_stage(name, max_mask_prob=1, warmup_epochs=0)))
+    batch = tools.batch_for(model)
     for stage, objective in objectives_of(model):
         model.requires_grad_(False).eval()  # dropout apart: the loop seeds what it draws from
         seen = stage.view(batch)
-        first = objective.loss(seen, house.step_of(stage, index=9)).total
+        first = objective.loss(seen, tools.step_of(stage, index=9)).total
         torch.rand(3)
-        assert torch.equal(first, objective.loss(seen, house.step_of(stage, index=9)).total)
-        assert not torch.equal(first, objective.loss(seen, house.step_of(stage, seed=1, index=9)).total)
+        assert torch.equal(first, objective.loss(seen, tools.step_of(stage, index=9)).total)
+        assert not torch.equal(first, objective.loss(seen, tools.step_of(stage, seed=1, index=9)).total)
 
 
-def test_weights_survive_saving(name: str, ready, house, tmp_path) -> None:
+def test_weights_survive_saving(name: str, ready, tools, tmp_path) -> None:
     model = ready(name)
     save_weights(tmp_path / "w.safetensors", model, stage="s", epoch=3, metric=1.5)
-    other = house.model_of(house.config_of(name), seed=9).eval()
-    batch = house.batch_for(model, 4)
+    other = tools.model_of(tools.config_of(name), seed=9).eval()
+    batch = tools.batch_for(model, 4)
     mask = torch.zeros(4, len(model.components), dtype=torch.bool)
     mask[:, 0] = True
-    queries = [house.ask(model, 4), house.ask(model, 4, batch.condition)]
-    queries += [house.ask(model, 4, None, batch.image, mask)] if Mode.INPAINTING in model.modes else []
-    drawn = [model.generate(query, house.noise_for(model, 4)) for query in queries]
-    assert not torch.equal(other.generate(queries[0], house.noise_for(model, 4)), drawn[0])
+    queries = [tools.ask(model, 4), tools.ask(model, 4, batch.condition)]
+    queries += [tools.ask(model, 4, None, batch.image, mask)] if Mode.INPAINTING in model.modes else []
+    drawn = [model.generate(query, tools.noise_for(model, 4)) for query in queries]
+    assert not torch.equal(other.generate(queries[0], tools.noise_for(model, 4)), drawn[0])
     facts = load_weights(other, tmp_path / "w.safetensors")
     assert (facts["model"], facts["stage"], facts["epoch"]) == (name, "s", "3")
     for query, images in zip(queries, drawn, strict=True):
-        assert torch.equal(other.generate(query, house.noise_for(model, 4)), images)
+        assert torch.equal(other.generate(query, tools.noise_for(model, 4)), images)
 
 
-def test_weights_of_another_shape_are_refused(name: str, ready, house, tmp_path) -> None:
+def test_weights_of_another_shape_are_refused(name: str, ready, tools, tmp_path) -> None:
     save_weights(tmp_path / "w.safetensors", ready(name), stage="s", epoch=3, metric=1.5)
-    other = house.model_of(house.config_of(name, "data.condition_columns=[width_px]", "model.cond_dim=null"))
+    other = tools.model_of(tools.config_of(name, "data.condition_columns=[width_px]", "model.cond_dim=null"))
     with pytest.raises(CheckpointError, match=r"has shape .* expected"):
         load_weights(other, tmp_path / "w.safetensors")
 
@@ -199,13 +199,13 @@ CHOICES = [
 
 
 @pytest.mark.parametrize(("room", "key", "value"), CHOICES, ids=[f"{n}-{k.split('.')[-1]}-{v}" for n, k, v in CHOICES])
-def test_every_choice_trains_and_draws(room: str, key: str, value: Any, house) -> None:
-    model = house.model_of(house.config_of(room, f"{key}={value}", components=3, size=(16, 16)))
-    batch = house.batch_for(model, 6)
-    house.trained(model, batch, 2)
+def test_every_choice_trains_and_draws(room: str, key: str, value: Any, tools) -> None:
+    model = tools.model_of(tools.config_of(room, f"{key}={value}", components=3, size=(16, 16)))
+    batch = tools.batch_for(model, 6)
+    tools.trained(model, batch, 2)
     mask = torch.tensor([[1, 0, 0], [0, 1, 1]]).bool().repeat(3, 1)
-    for query in (house.ask(model, 6, batch.condition), house.ask(model, 6, None, batch.image, mask)):
-        images = model.generate(query, house.noise_for(model, 6))
+    for query in (tools.ask(model, 6, batch.condition), tools.ask(model, 6, None, batch.image, mask)):
+        images = model.generate(query, tools.noise_for(model, 6))
         assert torch.isfinite(images).all()
         assert images.min() >= 0
         assert images.max() <= 1

@@ -82,7 +82,7 @@ def noise_for(draws: int, count: int, seed: int = 5) -> list[DesignNoise]:
 
 
 @pytest.fixture(scope="session")
-def house() -> ModuleType:
+def tools() -> ModuleType:
     """The functions above, for the tests."""
     return sys.modules[__name__]
 
