@@ -7,7 +7,7 @@
     state.safetensors    what `--resume` needs beside the weights
     metrics.csv          one row per epoch; curves.png draws it
 
-Only safetensors and JSON are ever loaded. Each file is written to a temporary name and renamed; each safetensors file
+Only safetensors and JSON are ever loaded. Each file appears whole or not at all; each safetensors file
 carries the SHA-256 of its tensors, which loading checks.
 """
 
@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,41 +27,20 @@ from typing import TYPE_CHECKING, Any
 from epurecli import __version__
 from epurecli.config import RunConfig, dump_config, load_config
 from epurecli.data.conditions import ConditionScaler
-from epurecli.errors import CheckpointError, EpureError, NotFound, UsageError
+from epurecli.errors import CheckpointError, NotFound, UsageError
+from epurecli.files import write_atomic, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from epurecli.data.dataset import Dataset
-    from epurecli.models.base import GenerativeModel
+    from epurecli.models.contract import GenerativeModel
 
 DIGEST = "sha256"
+TIED = "tied"  # names that stand for another tensor of the file, as JSON
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write, flush to disk, rename: a reader sees the old file or the new one, never half of one.
-
-    Raises: EpureError: full disk, no permission.
-    """
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise EpureError(
-            f"{path}: cannot be written: {error.strerror}", hint="free some space or choose another --out"
-        ) from error
-
-
-def write_json(path: Path, tree: Any) -> None:
-    write_atomic(path, (json.dumps(tree, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
@@ -80,9 +58,18 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     """Save atomically with a digest of the contents; returns the digest."""
     from safetensors.torch import save
 
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    first: dict[tuple[Any, ...], str] = {}
+    tied, ready = {}, {}
+    for name, tensor in tensors.items():
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+        same = first.setdefault(place, name) if tensor.numel() else name
+        if same != name:
+            tied[name] = same  # the format holds no tensor twice
+        else:
+            own = tensor.detach().cpu().contiguous()
+            ready[name] = own if own.untyped_storage().nbytes() == own.nbytes else own.clone()  # no view of another
     digest = _digest(ready)
-    write_atomic(path, save(ready, {**metadata, DIGEST: digest}))
+    write_atomic(path, save(ready, {**metadata, DIGEST: digest} | ({TIED: json.dumps(tied)} if tied else {})))
     return digest
 
 
@@ -108,6 +95,10 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"{path}: its contents do not match its checksum; the file was altered or damaged",
             hint="use the other one with --which best|last, or train again",
         )
+    try:
+        tensors |= {name: tensors[same] for name, same in json.loads(metadata.get(TIED, "{}")).items()}
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise CheckpointError(f"{path}: {TIED!r} in its header names no tensor of the file") from error
     return tensors, metadata
 
 
@@ -161,6 +152,7 @@ def start_run(config: RunConfig, dataset: Dataset, parent: Path, processes: int 
             "source": dataset.source,
             "digest": dataset.digest,
             "train": len(dataset.train),
+            "validation": len(dataset.validation),
             "test": len(dataset.test),
         },
         "host": {**host_facts(), "processes": processes},
@@ -282,10 +274,15 @@ def load_weights(model: GenerativeModel, path: Path) -> dict[str, str]:
     return metadata
 
 
-def load_model(checkpoint: Path, which: str = "best", expect: str | None = None) -> TrainedModel:
+def load_model(
+    checkpoint: Path, which: str = "best", expect: str | None = None, overrides: Sequence[str] = ()
+) -> TrainedModel:
     """Read a trained model from a run folder (`which` = best or last) or from a .safetensors file inside one.
 
-    Raises: CheckpointError; UsageError where the run is of another model than `expect`.
+    Args:
+        overrides: `sampling.key=value`, how to draw; what was trained cannot change.
+
+    Raises: CheckpointError; UsageError where the run is of another model than `expect`; ConfigError.
     """
     from epurecli.models.registry import build, schema_of
 
@@ -299,7 +296,10 @@ def load_model(checkpoint: Path, which: str = "best", expect: str | None = None)
         raise UsageError(
             f"{checkpoint} holds a {facts['model']}, not a {expect}", hint=f"epure sample {facts['model']} ..."
         )
-    config = load_config(folder / "config.yaml", schema_of)
+    fixed = [text for text in overrides if not text.startswith("sampling.")]
+    if fixed:
+        raise UsageError(f"--set {fixed[0]}: a trained model takes sampling.KEY=VALUE only")
+    config = load_config(folder / "config.yaml", schema_of, overrides)
     model = build(config)
     metadata = load_weights(model, path)
     return TrainedModel(

@@ -38,6 +38,10 @@ class UnsupportedMode(UsageError):
     """A mode that a model cannot serve; names those it can."""
 
 
+class CannotWrite(EpureError):
+    """A file or folder that the operating system refuses to write; names it."""
+
+
 class NativeUnavailable(EpureError):
     """The native backend (or a device) was asked for and is not there."""
 

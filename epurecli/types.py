@@ -1,4 +1,4 @@
-"""The few types that every floor of the house shares.
+"""The few types that all layers share.
 
 Legend of the shape letters used in comments throughout:
     B batch, C components, H image rows, W image columns, D conditions,
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,26 +48,32 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a sampler is asked. The four modes are four shapes of this one question."""
+    """What a sampler is asked, for B designs. The four modes are four shapes of this one question."""
 
-    count: int
-    condition: Tensor | None = None  # (B, D) standardised; None = unconditional
+    condition: Tensor  # (B, D) standardised; zeros where a design has none
+    present: Tensor  # (B, 1) 1 where the design's condition holds, 0 where it has none
     observed: Tensor | None = None  # (B, C, H, W) in [0, 1]; what the mask hides is ignored
-    mask: Tensor | None = None  # (B, C) bool, True = observed
+    mask: Tensor | None = None  # (B, C) bool, True = observed; given where `observed` is
+
+    def __len__(self) -> int:
+        return len(self.present)
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Where training stands: schedules (beta, masking) read it, nothing writes it."""
+class Noise(Protocol):
+    """The random numbers of one draw of B designs, drawn when they are asked for, in the order of asking."""
 
-    epoch: int  # 0-based, within the stage
-    epochs: int  # of the stage
-    step: int  # optimizer steps done in the stage
+    def normal(self, *shape: int) -> Tensor:  # -> (B, *shape)
+        """Standard normal numbers, float32."""
+        ...
+
+    def uniform(self, *shape: int) -> Tensor:  # -> (B, *shape)
+        """Numbers uniform in [0, 1), float32."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """A loss in nats per design (mean over the batch) and its named parts, all scalars."""
+    """A loss (a mean over the batch, in the unit that its stage names) and its named parts, all scalars."""
 
     total: Tensor
     terms: dict[str, Tensor] = field(default_factory=dict)

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # `rooms`, the throw-away models
 ENTRY = "from epurecli.cli import main; main()"
 
 Call = Callable[..., "Result"]

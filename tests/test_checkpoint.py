@@ -18,11 +18,10 @@ from epurecli.checkpoint import (
     newest_run,
     read_run,
     save_tensors,
-    write_atomic,
 )
 from epurecli.config import load_config
 from epurecli.data.dataset import open_dataset
-from epurecli.errors import CheckpointError, EpureError, NotFound, UsageError
+from epurecli.errors import CheckpointError, NotFound, UsageError
 from epurecli.models.registry import build, schema_of
 
 TENSORS = {
@@ -105,20 +104,6 @@ def test_pickles_and_strangers_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         load_tensors(tmp_path / "t.safetensors")
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "taken").mkdir()
-    (tmp_path / "taken" / "inside").write_text("x")
-    with pytest.raises(EpureError, match="taken: cannot be written"):
-        write_atomic(tmp_path / "taken", b"new")
-    assert [p.name for p in tmp_path.iterdir()] == ["taken"]
-    with pytest.raises(EpureError, match="cannot be written"):
-        write_atomic(tmp_path / "no" / "such" / "folder", b"new")
-    write_atomic(tmp_path / "file", b"old")
-    write_atomic(tmp_path / "file", b"new")
-    assert (tmp_path / "file").read_bytes() == b"new"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "taken"]
 
 
 # --- run folders ------------------------------------------------------------------------------------------------------
@@ -207,7 +192,8 @@ def test_what_a_run_says_about_itself(run: Path) -> None:
     assert facts["model"] == "vae"
     assert facts["components"] == ["group_nc", "group_km", "bt", "fpu", "tpc"]
     assert facts["image_size"] == [64, 32]
-    assert (facts["data"]["train"], facts["data"]["test"]) == (70, 10)
+    assert (facts["data"]["train"], facts["data"]["test"]) == (64, 10)
+    assert facts["data"]["validation"] == 6
     assert facts["conditions"]["columns"] == ["width_px", "height_px"]
     assert len(facts["condition_moments"]["covariance"]) == 2
     assert {"epure", "torch", "python", "platform"} <= facts["host"].keys()

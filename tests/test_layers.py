@@ -18,13 +18,15 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "__init__": set(),
     "errors": {"__init__"},
+    "files": {"errors"},
+    "staging": {"errors", "files"},
     "types": {"__init__", "errors"},
     "config": {"__init__", "errors", "types"},
     "gmrf": {"__init__", "errors", "types"},
     "pictures": {"__init__"},
-    "evaluate": {"__init__", "errors", "types", "config", "pictures"},
+    "evaluate": {"__init__", "errors", "types", "config", "files", "staging", "pictures"},
 }
-MAY_IMPORT["nn"] = MAY_IMPORT["data"] = {"__init__", "errors", "types", "config", "gmrf"}
+MAY_IMPORT["nn"] = MAY_IMPORT["data"] = {"__init__", "errors", "types", "config", "gmrf", "files", "staging"}
 MAY_IMPORT["models"] = MAY_IMPORT["nn"] | {"nn", "data"}
 MAY_IMPORT["checkpoint"] = MAY_IMPORT["models"] | {"models"}
 for _floor in ("train", "sample", "export"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,20 +119,16 @@ def _seconds(engine: Engine, trained: TrainedModel, request: Request) -> float:
     """Shortest time for one draw of one block, after one to warm up."""
     import torch
 
+    from epurecli.sample.noise import design_noise
     from epurecli.types import Query
 
-    count, config = engine.block, trained.config
-    shape = (count, len(config.data.component_dirs))
-    query = Query(
-        count=count,
-        condition=torch.zeros(count, trained.model.cond_dim) if request.conditions is not None else None,
-        observed=torch.zeros(*shape, *config.model.image_size) if request.mask is not None else None,
-        mask=torch.from_numpy(request.mask[:1].copy()).expand(shape) if request.mask is not None else None,
-    )
-    query = Query(
-        query.count, *(t if t is None else t.to(engine.device) for t in (query.condition, query.observed, query.mask))
-    )
-    noise = torch.zeros(1, count, trained.model.noise_dim, device=engine.device)
+    count, model, where = engine.block, trained.model, engine.device
+    query = Query(torch.zeros(count, model.cond_dim, device=where), torch.ones(count, 1, device=where))
+    if request.mask is not None:
+        observed = torch.zeros(count, len(model.components), *model.image_size, device=where)
+        mask = torch.from_numpy(request.mask[:1].copy()).expand(observed.shape[:2]).to(where)
+        query = replace(query, observed=observed, mask=mask)
+    noise = design_noise(0, 0, count, 1, device=where)
     spent = []
     for _ in range(1 + _TRIALS):
         start = time.perf_counter()

@@ -71,10 +71,10 @@ def describe(
     import yaml
     from rich.table import Table
 
-    from epurecli.checkpoint import write_atomic
     from epurecli.data.describe import describe as look
     from epurecli.data.describe import infer_config
     from epurecli.errors import UsageError
+    from epurecli.files import write_atomic
 
     if out is not None and out.exists():
         raise UsageError(f"{out}: exists already", hint="choose another name for --out")

@@ -25,7 +25,8 @@ from epurecli.evaluate import (
     requests_beyond,
 )
 from epurecli.evaluate.interval import mean_metric
-from epurecli.models.base import LatentModel
+from epurecli.models.registry import models_with_a_bound
+from epurecli.nn.noise import generator_noise
 from epurecli.sample.sampler import Numbered, Request, draw
 from epurecli.types import Mode
 
@@ -60,7 +61,7 @@ def judge_model(
     bound = (held_out_bound(trained, dataset, seed, device),) if nll else ()  # first: it may refuse
     samples = _images(trained, Request(Mode.UNCONDITIONAL, Numbered(count), seed, crisp=_crisp(trained)), device)
     conditional = inpainted = None
-    if dataset.scaler.columns:
+    if dataset.scaler.columns and Mode.CONDITIONAL in trained.model.modes:
         rng = np.random.default_rng(seed)
         beyond = requests_beyond(
             dataset.conditions[dataset.train], range(dataset.conditions.shape[1]), int(BEYOND * count), rng
@@ -69,7 +70,7 @@ def judge_model(
         request = Request(Mode.CONDITIONAL, Numbered(count), seed, crisp=_crisp(trained), conditions=asked)
         conditional = Designs(_images(trained, request, device), asked)
     parts = len(dataset.components)
-    if parts > 1:
+    if parts > 1 and Mode.INPAINTING in trained.model.modes:
         rows = dataset.test
         mask = np.ones((len(rows), parts), bool)
         mask[np.arange(len(rows)), np.arange(len(rows)) % parts] = False
@@ -103,13 +104,16 @@ def held_out_bound(
 ) -> Metric:
     """The importance-weighted bound on -log p(design | condition) of the test designs."""
     model = trained.model.to(device)
-    if not isinstance(model, LatentModel):
-        raise UsageError(f"--nll: {trained.config.model.type} has no latent to bound its likelihood by")
+    if model.bound_name is None:
+        raise UsageError(
+            f"--nll: {trained.config.model.type} has no bound on the likelihood of a design",
+            hint=f"models that have one: {', '.join(models_with_a_bound())}",
+        )
     rng, bounds = torch.Generator().manual_seed(seed), []
     for batch in epoch_batches(dataset, dataset.test, BOUND_BATCH, None, device):
-        noise = torch.randn(samples, len(batch), model.noise_dim, generator=rng).to(device)
-        bounds.append(model.importance_bound(batch, noise).cpu())
-    return mean_metric(f"IWAE-{samples} bound", "likelihood", -torch.cat(bounds).numpy(), "nats", Better.LOWER)
+        bounds.append(model.bound(batch, generator_noise(rng, len(batch), samples, device)).cpu())
+    name = f"{model.bound_name}-{samples} bound"
+    return mean_metric(name, "likelihood", -torch.cat(bounds).numpy(), "nats", Better.LOWER)
 
 
 def read_samples(folder: Path, components: tuple[str, ...]) -> NDArray[np.uint8]:  # (N, C, H, W)
@@ -144,4 +148,4 @@ def _images(trained: TrainedModel, request: Request, device: torch.device) -> ND
 
 def _draw(trained: TrainedModel, request: Request, device: torch.device):
     network = trained.model.to(device)
-    return draw(request, network.generate, network.noise_dim, trained.scaler, device)
+    return draw(request, network.generate, trained.scaler, device)

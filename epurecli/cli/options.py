@@ -64,10 +64,8 @@ def parse_device(name: str) -> torch.device:
     return device
 
 
-def parse_seconds(text: str | None) -> float | None:
+def parse_seconds(text: str) -> float:
     """`180`, `180s`, `3m`, `2h` in seconds. Raises: UsageError."""
-    if text is None:
-        return None
     units = {"s": 1.0, "m": 60.0, "h": 3600.0}
     number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
     try:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from epurecli.cli import console
 
 if TYPE_CHECKING:
-    from epurecli.config.schema import StageConfig
+    from epurecli.train.reporter import StagePlan
 
 
 def bar() -> Progress:
@@ -47,15 +47,15 @@ class TrainingProgress:
         self.progress, self.writer = progress, tensorboard
         self.task: Any = None
 
-    def stage(self, name: str, index: int, count: int, settings: StageConfig, steps_per_epoch: int) -> None:
-        which = f"stage {index + 1} of {count}: " if count > 1 else ""
-        length = f"{settings.budget_s:g} s" if settings.budget_s else f"{settings.epochs} epochs"
-        console.note(f"{which}{name}, {length}, {steps_per_epoch} steps an epoch")
+    def stage(self, plan: StagePlan) -> None:
+        which = f"stage {plan.index + 1} of {plan.count}: " if plan.count > 1 else ""
+        length = f"{plan.budget_s:g} s" if plan.budget_s else f"{plan.epochs} epochs"
+        console.note(f"{which}{plan.name}, {length}, {plan.steps_per_epoch} steps an epoch")
         if self.task is not None:
             self.progress.remove_task(self.task)
-        self.steps = steps_per_epoch
-        total = None if settings.budget_s else settings.epochs * steps_per_epoch
-        self.task = self.progress.add_task(name, total=total, extra="")
+        self.steps = plan.steps_per_epoch
+        total = None if plan.budget_s else plan.epochs * plan.steps_per_epoch
+        self.task = self.progress.add_task(plan.name, total=total, extra="")
 
     def step(self, epoch: int, batch: int) -> None:
         self.progress.update(self.task, completed=epoch * self.steps + batch)
@@ -68,6 +68,3 @@ class TrainingProgress:
         if self.writer is not None:
             for name, value in terms.items():
                 self.writer.add_scalar(f"{row['stage']}/{name}", value, row["step"])
-
-    def note(self, text: str) -> None:
-        console.note(text)

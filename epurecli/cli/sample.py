@@ -35,6 +35,7 @@ def sample(
     ] = None,
     which: Annotated[str, typer.Option(help="best or last weights of the run.")] = "best",
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The same seed gives the same files.")] = 0,
+    set_: Annotated[list[str], typer.Option("--set", help="How to draw: sampling.steps=50 (repeatable).")] = [],  # noqa: B006
     conditions_csv: Annotated[
         Path | None, typer.Option(help="CSV with the condition columns, one design per row.")
     ] = None,
@@ -96,7 +97,7 @@ def sample(
     from epurecli.sample.writer import SampleWriter
 
     run = checkpoint or runs_.newest_run(runs or Path("outputs") / model, model)
-    trained = runs_.load_model(run, which, expect=model)
+    trained = runs_.load_model(run, which, expect=model, overrides=set_)
     settings = trained.config.sampling
     wanted = wanted or settings.mode
     trained.model.require(wanted)
@@ -115,14 +116,14 @@ def sample(
         "model": model, "mode": wanted.value, "seed": str(seed), "backend": engine.name,
         "checkpoint": trained.path.as_posix(), "checkpoint_sha256": trained.digest,
     }  # fmt: skip
-    noise_dim, scaler = trained.model.noise_dim, trained.scaler
+    scaler = trained.scaler
     if devices > 1:
         from epurecli.sample.parallel import draw_in_processes
 
         where = engine.devices(devices)
-        blocks = draw_in_processes(request, engine.remake, noise_dim, scaler, where, engine.block)
+        blocks = draw_in_processes(request, engine.remake, scaler, where, engine.block)
     else:
-        blocks = sampler.draw(request, engine.generate, noise_dim, scaler, engine.device, engine.block)
+        blocks = sampler.draw(request, engine.generate, scaler, engine.device, engine.block)
     from epurecli.cli.progress import bar
 
     with (

@@ -53,7 +53,7 @@ def _heat_map(latent, components, names, sizes, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from epurecli.checkpoint import write_atomic
+    from epurecli.files import write_atomic
 
     figure = Figure(figsize=(11, 5), layout="constrained")
     left, right = figure.subplots(1, 2)

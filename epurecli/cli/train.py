@@ -14,7 +14,6 @@ from epurecli.errors import UsageError
 if TYPE_CHECKING:
     from epurecli.config import RunConfig
 
-FLOW_SHARE = 0.125  # of --budget, for fitting the flow prior where there is one
 EPURE_CSV = Path("data/epure/performances.csv")
 EPOCHS = re.compile(r"training(\.\w+)?\.epochs=")  # the one key that may change when a run goes on
 
@@ -88,6 +87,7 @@ def train(
     from epurecli.cli.options import parse_device
     from epurecli.cli.training import run_training
     from epurecli.config import dump_config, load_config
+    from epurecli.files import write_atomic
     from epurecli.models.registry import schema_of
 
     where = parse_device(device)
@@ -98,7 +98,7 @@ def train(
         resolved = load_config(resume / "config.yaml", schema_of, set_)
     with joined(devices, num_nodes, where) as (ranks, where):
         if resume is not None and set_ and ranks.writes:  # more epochs
-            checkpoint.write_atomic(resume / "config.yaml", dump_config(resolved).encode())
+            write_atomic(resume / "config.yaml", dump_config(resolved).encode())
         run_training(resolved, where, out, resume, init_from, tensorboard, stage, ranks)
 
 
@@ -132,20 +132,9 @@ def resolve(
     extra = list(overrides)
     if seed is not None:
         extra += [f"training.seed={seed}"]
+    if budget is not None:
+        extra += [f"training.budget_s={parse_seconds(budget)}"]
     resolved = load_config(config, schema_of, extra, sections)
-    seconds = parse_seconds(budget)
-    if seconds is not None:
-        resolved = with_budget(resolved, seconds)
     if resolved.model.type != model:
         raise UsageError(f"{config} configures a {resolved.model.type}, not a {model}")
     return resolved
-
-
-def with_budget(config: RunConfig, seconds: float) -> RunConfig:
-    """The same run, made to last this long; the fit of its flow prior, where there is one, takes a share of it."""
-    prior = config.model.latent_prior
-    flow = FLOW_SHARE * seconds if prior.kind == "flow" else None
-    prior = prior.model_copy(update={"budget_s": flow})
-    training = config.training.model_copy(update={"budget_s": seconds - (flow or 0.0)})
-    model = config.model.model_copy(update={"latent_prior": prior})
-    return config.model_copy(update={"model": model, "training": training})

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from epurecli.config import RunConfig
     from epurecli.data.dataset import Dataset
-    from epurecli.models.base import GenerativeModel
+    from epurecli.models.contract import GenerativeModel
     from epurecli.train.ranks import Ranks
 
 
@@ -39,7 +39,8 @@ def run_training(
 
     from epurecli import checkpoint
     from epurecli.cli.progress import TrainingProgress, bar
-    from epurecli.train.loop import Run, Stopped, in_bfloat16
+    from epurecli.train.job import TrainingJob
+    from epurecli.train.loop import Stopped, in_bfloat16
     from epurecli.train.loop import train as fit
     from epurecli.train.metrics import plot_curves
     from epurecli.train.ranks import Ranks
@@ -57,12 +58,12 @@ def run_training(
     autocast = in_bfloat16(resolved.training.precision, device)
     events = writer(str(folder / "tensorboard")) if writer else None
     began = time.monotonic()
-    with bar() as progress, stopping() as stop_requested:
+    with _in_use(folder, ranks), bar() as progress, stopping() as stop_requested:
         reporter = TrainingProgress(progress, events)
-        run = Run(model, dataset, folder, resolved.training.seed, device, autocast, reporter, ranks)
+        job = TrainingJob(model, dataset, folder, resolved.training.seed, device, autocast, reporter, ranks)
         try:
             only = None if only_stage is None else only_stage - 1
-            fit(run, resume=resume is not None, only_stage=only, stop_requested=stop_requested)
+            fit(job, resume=resume is not None, only_stage=only, stop_requested=stop_requested)
         except Stopped as stopped:
             progress.stop()
             console.note(f"stopped; continue with: epure train {resolved.model.type} --resume {folder}")
@@ -72,7 +73,7 @@ def run_training(
     if events is not None:
         events.close()
     rows = checkpoint.read_metrics(folder)
-    plot_curves(rows, folder / "curves.png")
+    plot_curves(rows, folder / "curves.png", model.stages())
     facts = checkpoint.read_run(folder)
     console.note(
         f"trained in {time.monotonic() - began:.0f} s; best epoch {facts['best_epoch']}, loss {facts['best']:.4g}"
@@ -80,6 +81,13 @@ def run_training(
     console.say(f"run: {folder}")
     console.note(f"next: epure sample {resolved.model.type}   (curves: {folder / 'curves.png'})")
     return folder
+
+
+def _in_use(folder: Path, ranks: Ranks) -> AbstractContextManager[object]:
+    """Two commands that go on with one run would overwrite each other's state. Raises: UsageError."""
+    from epurecli.files import Lock
+
+    return Lock(folder / ".lock", str(folder)) if ranks.writes else nullcontext()
 
 
 def _opened(
@@ -103,7 +111,8 @@ def _opened(
         dataset = open_dataset(resolved.data, report)
     _check_fits(resolved, dataset)
     console.note(
-        f"data: {dataset.source}: {len(dataset.train):,} designs to train, {len(dataset.test):,} to test; "
+        f"data: {dataset.source}: {len(dataset.train):,} designs to train, "
+        f"{len(dataset.validation):,} to validate, {len(dataset.test):,} to test; "
         f"{', '.join(dataset.components)}"
     )
     torch.manual_seed(resolved.training.seed)  # initial weights; everything later has generators of its own
@@ -163,9 +172,10 @@ def _check_fits(config: RunConfig, dataset: Dataset) -> None:
             f"but model.image_size is {config.model.image_size[0]}x{config.model.image_size[1]} (height x width)",
             hint=f"--set model.image_size=[{dataset.image_size[0]},{dataset.image_size[1]}]",
         )
-    if not len(dataset.test):
+    if not len(dataset.validation):
         raise UsageError(
-            "the data has no test designs: which epoch is best could not be told", hint="epure data check DIR"
+            "the data has a single training design: none is left to validate, so which epoch is best could not be told",
+            hint="epure data check DIR",
         )
 
 

@@ -122,11 +122,11 @@ def build(tree: Any, lines: Mapping[tuple[str, ...], int], name: str, schema_of:
     try:
         return schema.model_validate(tree)
     except ValidationError as error:
-        faults = [_sentence(e, schema, lines, name) for e in error.errors()]
+        faults = [_sentence(e, schema, lines, name, model["type"]) for e in error.errors()]
         raise ConfigError("\n".join(faults)) from error
 
 
-def _sentence(error: Mapping[str, Any], schema: type[BaseModel], lines: Mapping, name: str) -> str:
+def _sentence(error: Mapping[str, Any], schema: type[BaseModel], lines: Mapping, name: str, model: str) -> str:
     loc = tuple(str(part) for part in error["loc"])
     line = next((lines[loc[:n]] for n in range(len(loc), 0, -1) if loc[:n] in lines), None)
     where = f"{name}:{line}" if line else name
@@ -134,7 +134,7 @@ def _sentence(error: Mapping[str, Any], schema: type[BaseModel], lines: Mapping,
     if error["type"] == "extra_forbidden":
         valid = _keys_at(schema, loc[:-1])
         near = difflib.get_close_matches(loc[-1], valid, n=1, cutoff=0.5)
-        advice = f"did you mean '{near[0]}'?" if near else f"valid keys: {', '.join(valid)}"
+        advice = f"did you mean '{near[0]}'?" if near else f"{model} has no such key here; valid: {', '.join(valid)}"
         return f"{where}: {key}: unknown key - {advice}"
     if error["type"] == "missing":
         return f"{where}: {key}: this key is required"

@@ -1,16 +1,16 @@
-"""What a YAML file may say. One class per section; unknown keys are errors; the resolved config is saved with each run.
+"""What a YAML file may say. One class per section; unknown keys are errors; the resolved config is saved with
+each run.
 
-A room (`epurecli/models/<name>/config.py`) extends `RunConfig` with its own `model` section, and with its own
-`training`
-section where it has several stages. Key names are the plan's.
+A model (`epurecli/models/<name>/config.py`) extends `RunConfig` with its own `model` section, and with its own
+`training` and `sampling` sections where it needs them; what models with a latent share is in `latent.py`. A section
+holds only the keys that its model reads. Key names are those of docs/plan.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -44,6 +44,8 @@ class DataConfig(Section):
     prefix_column: str = "matching"
     filename_pattern: str = "{prefix}_{component}.png"
     split_column: str = "train"  # truthy rows train, the others test
+    # of the training designs, held out to choose epochs and rates; the test designs only judge
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     normalized: bool = True  # use <column>_norm where the CSV has it, else standardise with training statistics
 
     @model_validator(mode="after")
@@ -68,35 +70,6 @@ class DataConfig(Section):
         return self.condition_csv or self.root_dir / "performances.csv"
 
 
-class Likelihood(StrEnum):
-    """p(image | latent); see `epurecli.nn.likelihoods`."""
-
-    GAUSSIAN = "gaussian"
-    GAUSSIAN_CALIBRATED = "gaussian_calibrated"
-    BERNOULLI = "bernoulli"
-    CATEGORICAL = "categorical"
-
-
-class ReconstructionConfig(Section):
-    """How images are scored. `reduction: mean` is the plan's mean over pixels; `sum` is nats per design."""
-
-    likelihood: Likelihood = Likelihood.GAUSSIAN
-    reduction: Literal["sum", "mean"] = "sum"
-    recon_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None  # one per component; None = 1 each
-
-
-class LatentPriorConfig(Section):
-    """What unconditional sampling draws from once training is done."""
-
-    kind: Literal["model", "flow"] = "model"  # the model's own prior, or a flow fitted to the aggregate posterior
-    layers: Annotated[int, Field(ge=1, le=32)] = 6
-    hidden: Annotated[int, Field(ge=8)] = 128
-    epochs: Annotated[int, Field(ge=1)] = 100
-    batch_size: Annotated[int, Field(ge=1)] = 256
-    lr: Annotated[float, Field(gt=0)] = 1e-2
-    budget_s: Annotated[float, Field(gt=0)] | None = None
-
-
 class ModelConfig(Section):
     """Keys that every model has."""
 
@@ -104,17 +77,6 @@ class ModelConfig(Section):
     image_size: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = (64, 32)  # (height, width)
     cond_dim: Annotated[int, Field(ge=0)] | None = None  # derived from data.condition_columns; stated = checked
     cond_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    beta: Annotated[float, Field(ge=0)] = 1.0
-    reconstruction: ReconstructionConfig = ReconstructionConfig()
-    latent_prior: LatentPriorConfig = LatentPriorConfig()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_forms(cls, values: Any) -> Any:
-        """`latent_prior: flow` is short for `latent_prior: {kind: flow}`."""
-        if isinstance(values, dict) and isinstance(values.get("latent_prior"), str):
-            values = {**values, "latent_prior": {"kind": values["latent_prior"]}}
-        return values
 
     @field_validator("image_size")
     @classmethod
@@ -124,35 +86,29 @@ class ModelConfig(Section):
         return size
 
 
-class Masking(StrEnum):
-    """Which components a masked training design keeps."""
+class OptimizerConfig(Section):
+    """One optimizer."""
 
-    SUBSET = "subset"  # a uniform non-empty proper subset
-    SINGLE = "single"  # exactly one: the plan's
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    lr: Annotated[float, Field(gt=0)] = 2e-4
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    grad_clip: Annotated[float, Field(gt=0)] = 1.0  # largest norm of the gradient of all its parameters
 
 
-class StageConfig(Section):
-    """One stage of training: one set of trained parameters, one optimizer, one schedule."""
+class StageConfig(OptimizerConfig):
+    """One stage of training: its schedule, and the optimizer of each objective that brings none of its own."""
 
     epochs: Annotated[int, Field(ge=1)] = 100
     batch_size: Annotated[int, Field(ge=1)] = 128
-    lr: Annotated[float, Field(gt=0)] = 2e-4
-    optimizer: Literal["adam", "adamw"] = "adamw"
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    grad_clip: Annotated[float, Field(gt=0)] = 1.0
     scheduler: Literal["constant", "cosine", "plateau", "ReduceLROnPlateau"] = "constant"
     patience: Annotated[int, Field(ge=1)] = 10  # evaluations without progress before `plateau` lowers the rate
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     warmup_steps: Annotated[int, Field(ge=0)] = 0  # linear learning-rate warm-up
-    masking: Masking = Masking.SUBSET
-    max_mask_prob: Annotated[float, Field(ge=0, le=1)] = 0.0
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0  # of masking
-    beta_warmup_epochs: Annotated[int, Field(ge=0)] = 0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
-    eval_every: Annotated[int, Field(ge=1)] = 1  # epochs between evaluations on the test split
+    eval_every: Annotated[int, Field(ge=1)] = 1  # epochs between evaluations on the validation designs
     early_stop: Annotated[int, Field(ge=1)] | None = None  # evaluations without progress before stopping
-    # train for this long instead of for `epochs`; the schedules follow the time
-    budget_s: Annotated[float, Field(gt=0)] | None = None
+    share: Annotated[float, Field(gt=0)] = 1.0  # of training.budget_s, in proportion to those of the other stages
 
 
 class RunSettings(Section):
@@ -161,14 +117,12 @@ class RunSettings(Section):
     seed: Seed = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the processor has it
     deterministic: bool = False  # refuse operations whose result could change from run to run
+    # train for this many seconds in all instead of for `epochs`, each stage its share; the schedules follow the time
+    budget_s: Annotated[float, Field(gt=0)] | None = None
 
 
 class TrainingConfig(StageConfig, RunSettings):
     """Training in one stage."""
-
-    @property
-    def stages(self) -> tuple[StageConfig, ...]:
-        return (self,)
 
 
 class PathsConfig(Section):
@@ -200,7 +154,7 @@ class SamplingConfig(Section):
 
 @dataclass(frozen=True)
 class Claim:
-    """What the plan says a model's size is, in millions of parameters (low, high)."""
+    """The size that docs/plan.md states for a model, in millions of parameters (low, high)."""
 
     total: tuple[float, float]
     trainable: tuple[float, float] | None = None
@@ -213,7 +167,7 @@ class Claim:
 
 
 class RunConfig(Section):
-    """A whole YAML file. Rooms narrow `model` (and `training`), and state the plan's claim."""
+    """A whole YAML file. A model narrows `model`, and `training` and `sampling` where it has keys of its own there."""
 
     CLAIM: ClassVar[Claim | None] = None
 
@@ -230,11 +184,5 @@ class RunConfig(Section):
             raise ValueError(
                 f"model.cond_dim is {stated}, but data.condition_columns names {derived} "
                 f"({', '.join(self.data.condition_columns)}); leave cond_dim out to have it derived"
-            )
-        weights = self.model.reconstruction.recon_weights
-        if weights is not None and len(weights) != len(self.data.component_dirs):
-            raise ValueError(
-                f"model.reconstruction.recon_weights has {len(weights)} values for "
-                f"{len(self.data.component_dirs)} components ({', '.join(self.data.component_dirs)})"
             )
         return self

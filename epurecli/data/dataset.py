@@ -17,6 +17,7 @@ from epurecli.data import toy
 from epurecli.data.conditions import Columns, ConditionScaler, fit_scaler
 from epurecli.data.pack import BLOCK, Pack, PackSpec, Progress, build_pack, default_cache_dir, find_pack, write_block
 from epurecli.data.problems import refuse
+from epurecli.data.split import hold_out
 from epurecli.data.store import ImageStore
 from epurecli.data.survey import survey
 from epurecli.errors import DataError
@@ -35,8 +36,9 @@ class Dataset:
     prefixes: Sequence[str]  # (M,)
     store: ImageStore  # the images
     conditions: NDArray[np.float64]  # (M, D) in raw units
-    train: NDArray[np.int64]  # designs for training
-    test: NDArray[np.int64]  # designs for testing
+    train: NDArray[np.int64]  # designs to learn from
+    validation: NDArray[np.int64]  # designs that choose epochs and rates: a part of the training split
+    test: NDArray[np.int64]  # designs that judge, which training never reads
     scaler: ConditionScaler
     digest: str  # of the content: images, prefixes, conditions, split; the same wherever the files lie
     source: str  # one line for people
@@ -55,7 +57,7 @@ class Dataset:
 
     def batch(self, indices: ArrayLike, device: str | torch.device = "cpu") -> Batch:
         """Images in [0, 1] and standardised conditions, on a device."""
-        from epurecli.data.loader import to_batch
+        from epurecli.data.batch import to_batch
 
         chosen = np.asarray(indices, np.int64)
         return to_batch(self.raw_images(chosen), self.scaler.encode(self.conditions[chosen]), device)
@@ -138,7 +140,7 @@ def _assemble(
     config: DataConfig, pack: Pack, prefixes: Sequence[str], columns: Columns, is_train: NDArray[np.bool_], source: str
 ) -> Dataset:
     """Put the pieces together; the digest covers all that a model could learn from."""
-    train, test = np.flatnonzero(is_train), np.flatnonzero(~is_train)
+    train, validation = hold_out(np.flatnonzero(is_train), prefixes, config.validation_share)
     names = config.condition_columns
     conditions = np.stack([columns[name] for name in names], axis=1) if names else np.empty((len(is_train), 0))
     digest = hashlib.sha256(json.dumps([config.component_dirs, names, pack.digest]).encode())
@@ -152,7 +154,8 @@ def _assemble(
         store=pack.images,
         conditions=conditions,
         train=train,
-        test=test,
+        validation=validation,
+        test=np.flatnonzero(~is_train),
         scaler=fit_scaler(names, columns, train, config.normalized),
         digest=digest.hexdigest(),
         source=source,

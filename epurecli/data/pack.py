@@ -15,9 +15,8 @@ import json
 import os
 import shutil
 import sys
-import time
-import uuid
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,11 @@ import numpy as np
 
 from epurecli.data.store import ImageStore
 from epurecli.data.workers import Job, Result, processes_for, run_jobs
-from epurecli.errors import EpureError
+from epurecli.errors import CannotWrite, EpureError
+from epurecli.staging import clear_leftovers, staged
 
 BLOCK = 512  # designs per job and per partial digest; part of the digest's definition
 _VERSION = 1
-_ABANDONED_S = 86400.0  # a build folder this old belongs to a process that was killed
 
 Progress = Callable[[str, int, int], None]
 
@@ -106,7 +105,6 @@ def build_pack(
         EpureError: the cache folder cannot be written.
     """
     home = cache_dir / spec.identity
-    staging = home / f"building-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     total, finished = spec.shape[0], 0
 
     def done(job: Job) -> None:
@@ -116,37 +114,39 @@ def build_pack(
             progress("packing", finished, total)
 
     try:
-        try:
-            staging.mkdir(parents=True)
-            _allocate(staging / "images.u8", int(np.prod(spec.shape, dtype=np.int64)))
+        with suppress(_BuiltMeanwhile), staged(home / spec.fingerprint, lambda damaged: None) as folder:
+            _allocate(folder / "images.u8", int(np.prod(spec.shape, dtype=np.int64)))
             if spec.table_width:
-                _allocate(staging / "table.f64", 8 * total * spec.table_width)
-        except OSError as error:
-            raise _unwritable(cache_dir, str(error)) from None
-        results = run_jobs(
-            task,
-            ({**job, "folder": str(staging)} for job in jobs),
-            done,
-            processes=processes_for(total * spec.shape[1]),
-        )
-        failed = next((result["write_error"] for result in results if "write_error" in result), None)
-        if failed:
-            raise _unwritable(cache_dir, failed)
-        accept(results)
-        blocks = "".join(result["digest"] for result in results)
-        digest = hashlib.sha256(f"{spec.shape[1:]}{blocks}".encode()).hexdigest()
-        header: dict[str, Any] = {"version": _VERSION, "shape": spec.shape, "digest": digest}
-        (staging / "pack.json").write_text(json.dumps(header), encoding="utf-8")
-        _publish(staging, home / spec.fingerprint, lambda: find_pack(cache_dir, spec) is not None)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        _remove_empty(home, cache_dir)
+                _allocate(folder / "table.f64", 8 * total * spec.table_width)
+            results = run_jobs(
+                task,
+                ({**job, "folder": str(folder)} for job in jobs),
+                done,
+                processes=processes_for(total * spec.shape[1]),
+            )
+            failed = next((result["write_error"] for result in results if "write_error" in result), None)
+            if failed:
+                raise CannotWrite(failed)
+            accept(results)
+            blocks = "".join(result["digest"] for result in results)
+            digest = hashlib.sha256(f"{spec.shape[1:]}{blocks}".encode()).hexdigest()
+            header: dict[str, Any] = {"version": _VERSION, "shape": spec.shape, "digest": digest}
+            (folder / "pack.json").write_text(json.dumps(header), encoding="utf-8")
+            if find_pack(cache_dir, spec) is not None:
+                raise _BuiltMeanwhile
+    except CannotWrite as error:
+        if find_pack(cache_dir, spec) is None:
+            raise _unwritable(cache_dir, error.message) from None
     if spec.replaces:
         _tidy(home, keep=spec.fingerprint)
     pack = find_pack(cache_dir, spec)
     if pack is None:
         raise _unwritable(cache_dir, "what was written cannot be read back")
     return pack
+
+
+class _BuiltMeanwhile(Exception):
+    """By another process, whose pack is kept: it may be in use."""
 
 
 def write_block(folder: str, name: str, offset: int, data: np.ndarray) -> str | None:
@@ -165,33 +165,12 @@ def _allocate(path: Path, size: int) -> None:
         stream.truncate(size)
 
 
-def _publish(staging: Path, target: Path, is_whole: Callable[[], bool]) -> None:
-    """Rename into place; keep what another process put there first."""
-    if is_whole():
-        return
-    shutil.rmtree(target, ignore_errors=True)  # damaged
-    try:
-        staging.rename(target)
-    except OSError:
-        if not is_whole():
-            raise
-
-
 def _tidy(home: Path, keep: str) -> None:
     """Remove packs of the source's former contents, and builds that were killed. Whoever maps an old pack keeps it."""
+    clear_leftovers(home)
     for other in home.iterdir():
-        building = other.name.startswith("building-")
-        if other.name != keep and (not building or time.time() - other.stat().st_mtime > _ABANDONED_S):
+        if other.name != keep and not other.name.startswith("."):
             shutil.rmtree(other, ignore_errors=True)
-
-
-def _remove_empty(*folders: Path) -> None:
-    """After a refused data set nothing is left behind."""
-    for folder in folders:
-        try:
-            folder.rmdir()
-        except OSError:
-            return  # holds other packs
 
 
 def _unwritable(cache_dir: Path, error: str) -> EpureError:

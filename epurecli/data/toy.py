@@ -16,8 +16,6 @@ Conditions are measured from the drawn pixels (A_c = pixels of component c in th
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from epurecli.data.images import write_grey
 from epurecli.data.toy_shape import COMPONENTS, HEIGHT, UNIFORMS, WIDTH, rasterise, shape_from_uniforms
 from epurecli.data.workers import processes_for, run_jobs
 from epurecli.errors import UsageError
+from epurecli.staging import staged
 
 __all__ = [
     "COLUMNS",
@@ -114,29 +113,26 @@ def prefix(index: int) -> str:
 def make_toy(directory: Path, count: int, seed: int, progress: Callable[[str, int, int], None] | None = None) -> None:
     """Write designs as `<directory>/<component>/<prefix>_<component>.png` and `performances.csv`.
 
-    The CSV comes last and at once: a folder without it was interrupted.
+    The folder appears when it is complete.
 
     Raises:
         UsageError: the folder exists and holds something, or no design would be for testing.
+        CannotWrite: it cannot be written.
     """
     directory = Path(directory)
     if count < TEST_EVERY:
         raise UsageError(
             f"{count} designs are too few: one in {TEST_EVERY} is for testing", f"ask for at least {TEST_EVERY}"
         )
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise UsageError(f"{directory} exists and is not empty", "name a new folder, or delete this one first")
-    existed = directory.exists()
-    try:
+
+    def check(found: Path) -> None:
+        if not found.is_dir() or any(found.iterdir()):
+            raise UsageError(f"{directory} exists and is not empty", "name a new folder, or delete this one first")
+
+    with staged(directory, check, last="performances.csv", hint="name a folder that you may write to") as folder:
         for component in COMPONENTS:
-            (directory / component).mkdir(parents=True)
-        _write_all(directory, count, seed, progress)
-    except BaseException:
-        for component in COMPONENTS:
-            shutil.rmtree(directory / component, ignore_errors=True)
-        if not existed:
-            shutil.rmtree(directory, ignore_errors=True)
-        raise
+            (folder / component).mkdir()
+        _write_all(folder, count, seed, progress)
 
 
 def _write_all(directory: Path, count: int, seed: int, progress: Callable[[str, int, int], None] | None) -> None:
@@ -159,9 +155,8 @@ def _write_all(directory: Path, count: int, seed: int, progress: Callable[[str, 
     table = {name: np.concatenate([part[name] for part in results]) for name in results[0]}
     frame = pd.DataFrame({"matching": [prefix(i) for i in range(count)], **table})
     leading = ["matching", "train"]
-    partial = directory / "performances.csv.partial"
-    frame[leading + [name for name in frame if name not in leading]].to_csv(partial, index=False)
-    os.replace(partial, directory / "performances.csv")  # noqa: PTH105 - the same call, said plainly
+    ordered = frame[leading + [name for name in frame if name not in leading]]
+    ordered.to_csv(directory / "performances.csv", index=False)
 
 
 def write_block(job: dict[str, Any]) -> dict[str, Any]:

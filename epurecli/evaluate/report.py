@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from epurecli import __version__
-from epurecli.errors import DataError, NotFound
+from epurecli.errors import DataError, NotFound, UsageError
 from epurecli.evaluate.metric import Better, Histogram, Metric, Report
 from epurecli.evaluate.page import render
 from epurecli.evaluate.summary import summarise
+from epurecli.staging import staged
 
 _FORMAT = 1
 _COLUMNS = ("model", "seed", "group", "metric", "value", "unit", "better", "floor", "ci_low", "ci_high")
@@ -22,7 +24,7 @@ _COLUMNS = ("model", "seed", "group", "metric", "value", "unit", "better", "floo
 def write_reports(
     reports: Sequence[Report], folder: Path, sheets: Mapping[str, bytes] | None = None
 ) -> tuple[Path, Path, Path]:
-    """Write the three files of one report or of several side by side; the folder is made if need be.
+    """Write the three files of one report or of several side by side: all or none.
 
     Args:
         reports: one a model and seed.
@@ -33,19 +35,35 @@ def write_reports(
         Paths of report.json, report.csv and report.html.
 
     Raises:
-        UsageError: reports that cannot stand side by side; see `summarise`.
+        UsageError: reports that cannot stand side by side (see `summarise`); the folder holds something else.
+        CannotWrite: it cannot be written.
     """
     page = render(summarise(reports), sheets or {}, __version__)  # first: it may refuse, and then nothing is written
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = folder / "report.json", folder / "report.csv", folder / "report.html"
     content = {"format": _FORMAT, "epure": __version__, "reports": [_blank_nan(asdict(r)) for r in reports]}
-    paths[0].write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    with paths[1].open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        writer.writerows(_line(report, metric) for report in reports for metric in report.metrics)
-    paths[2].write_text(page, encoding="utf-8")
-    return paths
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(_COLUMNS)
+    writer.writerows(_line(report, metric) for report in reports for metric in report.metrics)
+    files = {
+        "report.json": json.dumps(content, indent=1, allow_nan=False) + "\n",
+        "report.csv": table.getvalue(),
+        "report.html": page,
+    }
+    with staged(folder, _replaceable(folder, frozenset(files))) as place:
+        for name, text in files.items():
+            (place / name).write_bytes(text.encode())
+    return folder / "report.json", folder / "report.csv", folder / "report.html"
+
+
+def _replaceable(folder: Path, names: frozenset[str]) -> Callable[[Path], None]:
+    """A check of what stands at `folder`: an earlier report and nothing else."""
+
+    def check(found: Path) -> None:
+        strangers = sorted({path.name for path in found.iterdir()} - names) if found.is_dir() else [found.name]
+        if strangers:
+            raise UsageError(f"{folder}: holds {strangers[0]}, which is no report", "choose another --out")
+
+    return check
 
 
 def read_reports(path: Path) -> tuple[Report, ...]:

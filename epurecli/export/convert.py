@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from onnx import ModelProto
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from epurecli.errors import EpureError, UsageError
 from epurecli.export.translate import translations
-from epurecli.models.graphs import BATCH, DRAWS, Graph, Port
+from epurecli.models.graphs import BATCH, DRAWS, Content, Graph, Port
 
 OPSET = 20  # from 21 on GroupNorm is one node, which ONNX Runtime's CPU runs slower
 OPSETS = range(18, 24)
@@ -28,15 +30,22 @@ def example_inputs(graph: Graph, sizes: Mapping[str, int], rng: torch.Generator)
 
 
 def _example(port: Port, shape: list[int], rng: torch.Generator) -> Tensor:
-    if port.name == "mask":
-        mask = torch.rand(shape, generator=rng) < 0.5
-        mask[~mask.any(1), 0] = True
-        return mask
-    if port.name == "present":
-        return (torch.rand(shape, generator=rng) < 0.5).float()
-    if port.name == "images":
-        return torch.rand(shape, generator=rng)
-    return torch.randn(shape, generator=rng)
+    uniform = torch.rand(shape, generator=rng)
+    match port.content:
+        case Content.MASK:
+            mask = uniform < 0.5
+            mask[~mask.any(1), 0] = True
+            return mask
+        case Content.PRESENT:
+            return (uniform < 0.5).float()
+        case Content.IMAGE:
+            return (255 * uniform).to(port.dtype) if port.dtype == torch.uint8 else uniform
+        case Content.LABEL:
+            return (port.high * uniform).to(port.dtype)
+        case Content.UNIFORM | Content.TIME:
+            return uniform
+        case _:
+            return torch.randn(shape, generator=rng)
 
 
 def to_onnx(graph: Graph, opset: int = OPSET, facts: Mapping[str, str] | None = None) -> ModelProto:
@@ -53,7 +62,12 @@ def to_onnx(graph: Graph, opset: int = OPSET, facts: Mapping[str, str] | None = 
         raise UsageError(f"--opset {opset}: expected {OPSETS[0]} to {OPSETS[-1]}", hint=f"leave it out for {OPSET}")
     inputs = example_inputs(graph, _TRACED, torch.Generator().manual_seed(0))
     axes = {name: torch.export.Dim(name, min=1) for name in _TRACED}
-    shapes = tuple({i: axes[n] for i, n in enumerate(p.shape) if isinstance(n, str)} for p in graph.inputs)
+    shapes: tuple[Any, ...] = tuple(
+        {i: axes[n] for i, n in enumerate(p.shape) if isinstance(n, str)} for p in graph.inputs
+    )
+    kinds = {p.kind for p in inspect.signature(graph.module.forward).parameters.values()}
+    if kinds == {inspect.Parameter.VAR_POSITIONAL}:  # one argument in torch's eyes
+        shapes = (shapes,)
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(

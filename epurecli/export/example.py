@@ -10,16 +10,16 @@ from PIL import Image
 here = Path(__file__).parent
 facts = json.loads((here / "manifest.json").read_text(encoding="utf-8"))
 session = onnxruntime.InferenceSession(str(here / "sampler.onnx"), providers=["CPUExecutionProvider"])
-noise = np.random.default_rng(0).standard_normal((8, facts["noise_dim"]), np.float32)
-low, high, shift, scale = (np.array(facts["conditions"][key]) for key in ("minimum", "maximum", "shift", "scale"))
-raw = np.linspace(
-    low, high, 8
-)  # from the smallest to the largest design of the training data, in the units of its table
-feeds = {
-    "noise": noise,
-    "condition": ((raw - shift) / scale).astype(np.float32),
-    "present": np.ones((8, 1), np.float32),
-}
+random, conditions = np.random.default_rng(0), facts["conditions"]
+low, high, shift, scale = (np.array(conditions[key]) for key in ("minimum", "maximum", "shift", "scale"))
+# from the smallest to the largest design of the training data, in the units of its table
+raw = np.linspace(low, high, 8)
+feeds = {"condition": ((raw - shift) / scale).astype(np.float32), "present": np.ones((8, 1), np.float32)}
+for port in facts["graphs"]["sampler"]["inputs"]:
+    if port["content"] == "normal":
+        feeds[port["name"]] = random.standard_normal((8, *port["shape"][1:]), np.float32)
+    if port["content"] == "uniform":
+        feeds[port["name"]] = random.random((8, *port["shape"][1:]), np.float32)
 (images,) = session.run(None, feeds)  # (8, components, height, width) in [0, 1]
 for number, design in enumerate(images):
     for component, image in zip(facts["components"], design, strict=True):

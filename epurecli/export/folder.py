@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import uuid
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from epurecli.export.convert import OPSET, to_onnx
 from epurecli.export.manifest import MANIFEST, describe_graph, describe_model, read_manifest
 from epurecli.export.verify import compare
 from epurecli.models.graphs import Graph
+from epurecli.staging import staged
 
 EXAMPLE = "example.py"
 Report = Callable[[str, int, int], None]  # what is done next, with graph number .. (from 1) of ..
@@ -49,7 +48,7 @@ def export_folder(
         "components": json.dumps(facts["components"]),
         "checkpoint_sha256": trained.digest,
     }
-    with staged(out, overwrite) as folder:
+    with staged(out, _replaceable(out, overwrite), last=MANIFEST) as folder:
         for number, graph in enumerate(graphs, start=1):
             report(f"{graph.name}: converting", number, len(graphs))
             model = to_onnx(graph, opset, {**inside, "graph": graph.name})
@@ -78,65 +77,27 @@ def chosen_graphs(trained: TrainedModel, names: Collection[str]) -> list[Graph]:
     return [graph for name, graph in graphs.items() if not names or name in names]
 
 
-@contextmanager
-def staged(out: Path, overwrite: bool) -> Iterator[Path]:
-    """A hidden folder beside `out` that takes its place when the block ends without an exception.
+def _replaceable(out: Path, overwrite: bool) -> Callable[[Path], None]:
+    """A check of what stands at `out`: nothing, or (with `overwrite`) an earlier export and nothing else."""
 
-    Raises: UsageError: `out` is in use; EpureError: it cannot be written.
-    """
-    out = out.absolute()
-    _check_free(out, overwrite)
-    folder = out.parent / f".{out.name}.partial-{uuid.uuid4().hex[:12]}"
-    made = [parent for parent in out.parents if not parent.exists()]
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-        _swap(folder, out)
-    except OSError as error:
-        hint = "choose an --out folder that you may write to, with enough free space"
-        raise EpureError(f"cannot write {error.filename or out}: {error.strerror or error}", hint) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        for parent in made:  # innermost first; only what is empty, so nothing once the result stands
-            try:
-                parent.rmdir()
-            except OSError:
-                break
+    def check(found: Path) -> None:
+        if not found.is_dir():
+            raise UsageError(f"--out {out} is a file, not a folder", hint="name a new folder")
+        if not any(found.iterdir()):
+            return
+        if not overwrite:
+            raise UsageError(
+                f"--out {out} is not empty", hint="add --overwrite to replace an earlier export, or name a new folder"
+            )
+        try:
+            graphs = {entry["file"] for entry in read_manifest(found)["graphs"].values()}
+        except EpureError as error:
+            raise UsageError(
+                f"--out {out} cannot be overwritten: it is no earlier export", hint="name a new folder"
+            ) from error
+        strangers = sorted({path.name for path in found.iterdir()} - graphs - {MANIFEST, EXAMPLE, "example"})
+        if strangers:
+            message = f"--out {out} cannot be overwritten: it holds {strangers[0]}, which no export wrote"
+            raise UsageError(message, hint="name a new folder, or move that file")
 
-
-def _check_free(out: Path, overwrite: bool) -> None:
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise UsageError(f"--out {out} is a file, not a folder", hint="name a new folder")
-    if not any(out.iterdir()):
-        return
-    if not overwrite:
-        raise UsageError(
-            f"--out {out} is not empty", hint="add --overwrite to replace an earlier export, or name a new folder"
-        )
-    try:
-        known = {entry["file"] for entry in read_manifest(out)["graphs"].values()} | {MANIFEST, EXAMPLE, "example"}
-    except EpureError as error:
-        raise UsageError(
-            f"--out {out} cannot be overwritten: it is no earlier export", hint="name a new folder"
-        ) from error
-    strangers = sorted(path.name for path in out.iterdir() if path.name not in known)
-    if strangers:
-        message = f"--out {out} cannot be overwritten: it holds {strangers[0]}, which no export wrote"
-        raise UsageError(message, hint="name a new folder, or move that file")
-
-
-def _swap(folder: Path, out: Path) -> None:
-    """Put `folder` in the place of `out`; an earlier export stays until the new one stands."""
-    if not out.exists():
-        folder.rename(out)
-        return
-    old = out.parent / f".{out.name}.replaced-{uuid.uuid4().hex[:12]}"
-    out.rename(old)
-    try:
-        folder.rename(out)
-    except OSError:
-        old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    return check

@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -15,17 +15,24 @@ from epurecli import __version__
 from epurecli.checkpoint import TrainedModel
 from epurecli.errors import CheckpointError, NotFound
 from epurecli.export.verify import Parity
-from epurecli.models.graphs import Graph, Port
+from epurecli.models.graphs import Content, Graph, Port
 
 MANIFEST = "manifest.json"
 FORMAT = "epure-onnx"
-_VERSION = 1
+_VERSION = 2
 _LIBRARIES = ("torch", "onnx", "onnxscript")
+
+
+class _Input(BaseModel):
+    name: str
+    shape: list[Annotated[int, Field(gt=0, strict=True)] | Literal["batch", "draws"]]
+    content: Content
 
 
 class _Graph(BaseModel):
     file: Annotated[str, Field(pattern=r"^\w[\w-]*\.onnx$")]  # beside the manifest, nowhere else
     sha256: str
+    inputs: list[_Input]
 
 
 class _Checkpoint(BaseModel):
@@ -41,7 +48,6 @@ class _Facts(BaseModel):
 
     model: str
     components: Annotated[list[str], Field(min_length=1)]
-    noise_dim: Annotated[int, Field(gt=0, strict=True)]
     conditions: _Conditions
     checkpoint: _Checkpoint
     graphs: dict[str, _Graph]
@@ -55,7 +61,6 @@ def describe_model(trained: TrainedModel, opset: int) -> dict[str, Any]:
         "model": trained.config.model.type,
         "components": list(trained.config.data.component_dirs),
         "image_size": list(trained.config.model.image_size),  # (height, width)
-        "noise_dim": trained.model.noise_dim,
         "conditions": {
             **trained.scaler.to_dict(),
             "units": "shift, scale, minimum and maximum are in the units of the training table's columns",
@@ -90,8 +95,9 @@ def describe_graph(graph: Graph, data: bytes, parity: Sequence[Parity]) -> dict[
 
 
 def _describe(port: Port) -> dict[str, Any]:
-    dtype = str(port.dtype).removeprefix("torch.")
-    return {"name": port.name, "dtype": dtype, "shape": list(port.shape), "meaning": port.meaning}
+    said = {"name": port.name, "dtype": str(port.dtype).removeprefix("torch."), "shape": list(port.shape)}
+    said |= {"content": port.content.value, "meaning": port.meaning}
+    return said if port.high is None else said | {"high": port.high}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from torch import Tensor
 from epurecli.errors import CheckpointError, NativeUnavailable
 from epurecli.export.manifest import graph_file, read_manifest
 from epurecli.export.session import CUDA, has_cuda_driver, open_session, provider_of, require_self_contained
-from epurecli.types import Query
+from epurecli.types import Noise, Query
 
 ROWS = 64  # draws x designs in one call when completing designs: the encoder runs once for them all
 
@@ -37,12 +37,7 @@ class OnnxSampler:
     def __init__(self, folder: Path, *, cuda: bool | None = None, threads: int | None = None) -> None:
         self.folder, self.facts = folder, read_manifest(folder)
         self._cuda, self._threads = cuda, threads
-        self._session = cache(self._open)
-
-    @property
-    def noise_dim(self) -> int:
-        """Standard normal numbers that one draw of one design consumes."""
-        return self.facts["noise_dim"]
+        self.session = cache(self._open)
 
     def require_checkpoint(self, digest: str) -> None:
         """Raises: CheckpointError: the folder was exported from other weights."""
@@ -54,32 +49,31 @@ class OnnxSampler:
 
     def provider(self, observes: bool) -> str:
         """The provider that completing (or free) sampling really runs on."""
-        return provider_of(self._session("inpaint" if observes else "sampler"))
+        return provider_of(self.session("inpaint" if observes else "sampler"))
 
-    def generate(self, query: Query, noise: Tensor) -> Tensor:  # (S, B, noise_dim) -> (S, B, C, H, W)
-        """See `epurecli.models.base.GenerativeModel.generate`: same noise, same designs."""
-        feeds = self._condition(query)
-        draws = noise.cpu().numpy()
+    def generate(self, query: Query, noise: Sequence[Noise]) -> Tensor:  # -> (S, B, C, H, W)
+        """See `epurecli.models.contract.GenerativeModel.generate`: same noise, same designs."""
+        feeds = {"condition": query.condition.cpu().numpy(), "present": query.present.cpu().numpy()}
         if query.observed is None:
-            images = [self._run("sampler", {**feeds, "noise": draw}) for draw in draws]
+            images = [self._run("sampler", feeds | self._drawn("sampler", draw)) for draw in noise]
             return torch.from_numpy(images[0][None] if len(images) == 1 else np.stack(images))
         feeds |= {"images": query.observed.cpu().numpy(), "mask": query.mask.cpu().numpy()}
-        step = max(1, ROWS // query.count)
-        parts = [self._run("inpaint", {**feeds, "noise": draws[s : s + step]}) for s in range(0, len(draws), step)]
+        step, parts = max(1, ROWS // len(query)), []
+        for start in range(0, len(noise), step):
+            layers = [self._drawn("inpaint", draw) for draw in noise[start : start + step]]
+            together = {name: np.stack([layer[name] for layer in layers]) for name in layers[0]}
+            parts.append(self._run("inpaint", feeds | together))
         return torch.from_numpy(np.concatenate(parts))
 
-    def _condition(self, query: Query) -> dict[str, NDArray[np.float32]]:
-        """The query's condition and whether it has one."""
-        if query.condition is None:
-            columns = len(self.facts["conditions"]["columns"])
-            return {
-                "condition": np.zeros((query.count, columns), np.float32),
-                "present": np.zeros((query.count, 1), np.float32),
-            }
-        return {"condition": query.condition.cpu().numpy(), "present": np.ones((query.count, 1), np.float32)}
+    def _drawn(self, graph: str, noise: Noise) -> dict[str, NDArray[np.float32]]:
+        """One draw's noise for the inputs of a graph that want some, in their order."""
+        draw = {"normal": noise.normal, "uniform": noise.uniform}
+        lead = 2 if graph == "inpaint" else 1  # axes before the noise's own: batch, and draws
+        wanted = [port for port in self.facts["graphs"][graph]["inputs"] if port["content"] in draw]
+        return {port["name"]: draw[port["content"]](*port["shape"][lead:]).cpu().numpy() for port in wanted}
 
     def _run(self, graph: str, feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        return self._session(graph).run(None, feeds)[0]
+        return self.session(graph).run(None, feeds)[0]
 
     def _open(self, graph: str) -> onnxruntime.InferenceSession:
         path = graph_file(self.folder, self.facts, graph)

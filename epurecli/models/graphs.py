@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from epurecli.models.base import LatentModel
-    from epurecli.nn.belief import Belief
-
-Infer = Callable[[Tensor, Tensor], "Belief"]  # (B, C, H, W), (B, C) -> over (B, N)
+from epurecli.nn.noise import GivenNoise, RecordedNoise
+from epurecli.types import Mode, Noise, Query
 
 BATCH, DRAWS = "batch", "draws"  # the dynamic axes there may be
 
 
+class Content(StrEnum):
+    """What an input holds: tells a program how to fill it."""
+
+    NORMAL = "normal"  # standard normal noise
+    UNIFORM = "uniform"  # noise uniform in [0, 1)
+    CONDITION = "condition"  # standardised conditions
+    PRESENT = "present"  # 1 where the row's condition holds, else 0
+    IMAGE = "image"  # designs: float32 in [0, 1] or uint8
+    MASK = "mask"  # true = observed
+    LABEL = "label"  # integers 0 .. high - 1
+    TIME = "time"  # in [0, 1]
+    VALUE = "value"  # any real numbers
+
+
+NOISE = (Content.NORMAL, Content.UNIFORM)
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
-    """One input or the output of a graph. A string in the shape is a dynamic axis; the dtype is float32 or bool."""
+    """One input or the output of a graph. A string in the shape is a dynamic axis."""
 
     name: str
     shape: tuple[int | str, ...]
     meaning: str
-    dtype: torch.dtype = torch.float32
+    dtype: torch.dtype = torch.float32  # float32, bool, uint8 or int64
+    content: Content = Content.VALUE
+    high: int | None = None  # of labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,64 +62,112 @@ class Graph:
     same_owners: bool = False
 
 
-class DecoderGraph(nn.Module):
-    """Latents and condition -> images."""
+def graph_of_designs(name: str, module: nn.Module, inputs: tuple[Port, ...], output: Port) -> Graph:
+    """A graph that draws whole designs.
 
-    def __init__(self, model: LatentModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, z: Tensor, condition: Tensor, present: Tensor) -> Tensor:
-        return self.model.decode(z, condition, present)
-
-
-class SamplerGraph(nn.Module):
-    """Noise and condition -> images: the prior (and its flow), then the decoder."""
-
-    def __init__(self, model: LatentModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:
-        return self.model.decode(self.model.from_prior(noise, condition, present), condition, present)
-
-
-class InpaintGraph(nn.Module):
-    """Partial designs, noise and condition -> draws of whole ones, what was observed pasted back."""
-
-    def __init__(self, model: LatentModel, infer: Infer) -> None:
-        super().__init__()
-        self.model, self.infer = model, infer
-
-    def forward(self, images: Tensor, mask: Tensor, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:
-        z = self.infer(images, mask).sample(noise)  # (S, B, N)
-        draws = noise.shape[0]  # len() would bake it in
-        given = (t.expand(draws, *t.shape).flatten(0, 1) for t in (condition, present, images, mask))
-        return self.model.complete(z.flatten(0, 1), *given).unflatten(0, noise.shape[:2])
-
-
-def latent_graphs(model: LatentModel, infer: Infer | None = None) -> tuple[Graph, ...]:
-    """The graphs of any model with a latent: `decoder`, `sampler`, `inpaint`.
-
-    Args:
-        infer: the model's `infer` in operations that can be traced, where its own cannot.
+    A trained flow, and the posterior of a conjugate model, widen float32's rounding before the decoder sees it: up to a
+    tenth of a grey level at undecided pixels. What must not change is which part a pixel belongs to.
     """
+    return Graph(name, module, inputs, output, tolerance=1e-3, same_owners=True)
+
+
+class Drawing(Protocol):
+    """What a graph asks of a model (see `epurecli.models.contract.GenerativeModel`)."""
+
+    modes: ClassVar[frozenset[Mode]]
+    components: tuple[str, ...]
+    image_size: tuple[int, int]
+    cond_dim: int
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def generate(self, query: Query, noise: Sequence[Noise]) -> Tensor: ...
+
+
+class DrawingGraph(nn.Module):
+    """Everything that a model needs to draw, as tensors -> images: `generate` with its noise as inputs."""
+
+    def __init__(self, model: Drawing, observes: bool) -> None:
+        super().__init__()
+        self.model, self.observes = model, observes
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        if not self.observes:
+            *noise, condition, present = inputs
+            return self.model.generate(Query(condition, present), [GivenNoise(noise)])[0]
+        images, mask, *noise, condition, present = inputs
+        draws, rows = noise[0].shape[:2]
+
+        def repeated(x: Tensor) -> Tensor:
+            return x.expand(draws, *x.shape).flatten(0, 1)
+
+        query = Query(*(repeated(x) for x in (condition, present, images, mask)))
+        drawn = self.model.generate(query, [GivenNoise(n.flatten(0, 1) for n in noise)])[0]
+        return drawn.unflatten(0, (draws, rows))
+
+
+def drawing_graphs(model: Drawing) -> tuple[Graph, ...]:
+    """`sampler`, and `inpaint` where the model has that mode, of any model: one draw of free designs, S draws of
+    completed ones."""
+    ports = model_ports(model)
+    noise = noise_ports(model, observes=False)
+    inputs = (*noise, ports.condition, ports.present)
+    graphs = [graph_of_designs("sampler", DrawingGraph(model, False), inputs, ports.designs)]
+    if Mode.INPAINTING in model.modes:
+        noise = noise_ports(model, observes=True)
+        inputs = (ports.images, ports.mask, *noise, ports.condition, ports.present)
+        graphs.append(graph_of_designs("inpaint", DrawingGraph(model, True), inputs, ports.draws))
+    return tuple(graphs)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPorts:
+    """The inputs and outputs that graphs of all models share."""
+
+    condition: Port
+    present: Port
+    images: Port
+    mask: Port
+    designs: Port
+    draws: Port
+
+
+def model_ports(model: Drawing) -> ModelPorts:
     size = (len(model.components), *model.image_size)
-    condition = Port("condition", (BATCH, model.cond_dim), "standardised conditions: (raw - shift) / scale")
-    present = Port("present", (BATCH, 1), "1 where the row's condition holds, 0 where it has none")
-    z = Port("z", (BATCH, model.latent_size), "latents")
-    noise = Port("noise", (BATCH, model.noise_dim), "standard normal")
-    images = Port("images", (BATCH, *size), "designs in [0, 1]; what the mask hides is ignored")
-    mask = Port("mask", (BATCH, size[0]), "true = observed", torch.bool)
-    draw_noise = Port("noise", (DRAWS, BATCH, model.noise_dim), "standard normal, one layer for each draw")
-    output = Port("images", (BATCH, *size), "designs in [0, 1]")
-    draws = Port("draws", (DRAWS, BATCH, *size), "designs in [0, 1], observed components as they were given")
-    # A trained flow, and the posterior of a conjugate model, widen float32's rounding before the decoder sees it: up to
-    # a tenth of a grey level at undecided pixels. What must not change is which part a pixel belongs to.
-    whole = {"tolerance": 1e-3, "same_owners": True}
-    complete = InpaintGraph(model, infer or model.infer)
-    return (
-        Graph("decoder", DecoderGraph(model), (z, condition, present), output),
-        Graph("sampler", SamplerGraph(model), (noise, condition, present), output, **whole),
-        Graph("inpaint", complete, (images, mask, draw_noise, condition, present), draws, **whole),
+    formula = "standardised conditions: (raw - shift) / scale"
+    holds = "1 where the row's condition holds, 0 where it has none"
+    given = "designs in [0, 1]; what the mask hides is ignored"
+    drawn = "designs in [0, 1], observed components as they were given"
+    return ModelPorts(
+        condition=Port("condition", (BATCH, model.cond_dim), formula, content=Content.CONDITION),
+        present=Port("present", (BATCH, 1), holds, content=Content.PRESENT),
+        images=Port("images", (BATCH, *size), given, content=Content.IMAGE),
+        mask=Port("mask", (BATCH, size[0]), "true = observed", torch.bool, Content.MASK),
+        designs=Port("images", (BATCH, *size), "designs in [0, 1]", content=Content.IMAGE),
+        draws=Port("draws", (DRAWS, BATCH, *size), drawn, content=Content.IMAGE),
+    )
+
+
+def noise_ports(model: Drawing, *, observes: bool) -> tuple[Port, ...]:
+    """An input for each time that drawing asks for noise, found out by drawing once."""
+    noise, device = RecordedNoise(1), model.device
+    query = Query(torch.zeros(1, model.cond_dim, device=device), torch.zeros(1, 1, device=device))
+    if observes:
+        parts = len(model.components)
+        mask = torch.arange(parts, device=device).unsqueeze(0) > 0
+        images = torch.zeros(1, parts, *model.image_size, device=device)
+        query = Query(query.condition, query.present, images, mask)
+    model.generate(query, [noise])
+    lead = (DRAWS, BATCH) if observes else (BATCH,)
+    per_draw = ", one layer for each draw" if observes else ""
+    words = {"normal": "standard normal", "uniform": "uniform in [0, 1)"}
+    return tuple(
+        Port(
+            "noise" if len(noise.asked) == 1 else f"noise_{i}",
+            (*lead, *shape),
+            words[kind] + per_draw,
+            content=Content(kind),
+        )
+        for i, (kind, shape) in enumerate(noise.asked)
     )

@@ -16,7 +16,7 @@ from epurecli.config.schema import RunConfig
 from epurecli.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from epurecli.models.base import GenerativeModel
+    from epurecli.models.contract import GenerativeModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,11 @@ def schema_of(name: str) -> type[RunConfig]:
 def model_class(name: str) -> type[GenerativeModel]:
     """The class of a model; imports torch. Raises: UsageError."""
     return _load(room_of(name).model)
+
+
+def models_with_a_bound() -> list[str]:
+    """Models that bound the likelihood of a design; imports torch."""
+    return [name for name in ROOMS if model_class(name).bound_name is not None]
 
 
 def build(config: RunConfig) -> GenerativeModel:

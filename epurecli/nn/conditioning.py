@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from epurecli.nn.shard import Shard
+from epurecli.nn.step import Step
 
 EMBEDDING = 256
 
@@ -18,7 +18,7 @@ class ConditionEmbedding(nn.Module):
     During training a condition is dropped with a small probability, so that the null embedding is a case the decoder
     has seen, and one network samples conditionally and unconditionally.
 
-    Source: plan, section 6.1; Ho & Salimans, "Classifier-Free Diffusion Guidance", 2022 (condition dropout).
+    Source: docs/plan.md, conditioning; Ho & Salimans, "Classifier-Free Diffusion Guidance", 2022 (condition dropout).
     """
 
     def __init__(self, cond_dim: int, dropout: float = 0.1) -> None:
@@ -32,17 +32,17 @@ class ConditionEmbedding(nn.Module):
             return self.null.expand(condition.shape[0], EMBEDDING)  # len() would bake the batch into a graph
         return present * self.mlp(condition) + (1 - present) * self.null
 
-    def draw_presence(self, count: int, shard: Shard) -> Tensor:  # -> (B, 1)
+    def draw_presence(self, count: int, step: Step) -> Tensor:  # -> (B, 1)
         """Which conditions a training batch keeps (1) or drops (0)."""
-        return (shard.rand(count, 1) >= self.dropout).float()
+        return (step.rand(count, 1) >= self.dropout).float()
 
 
 @torch.no_grad()
-def heed_latent(layer: nn.Module, latent_dim: int) -> None:
-    """Initialise a layer on (latent, embedding) so that the latent is heard: its weights as if it were the only input.
+def scale_latent_weights(layer: nn.Module, latent_dim: int) -> None:
+    """Initialise a layer on (latent, embedding): the latent's weights as if it were the only input.
 
-    With the spread that suits 8 + 256 inputs, a latent of 8 is a whisper beside the embedding; the decoder learns
-    without it, and the posterior collapses before the encoder has anything to say.
+    With the spread that suits 8 + 256 inputs, a latent of 8 hardly moves the output; the decoder learns without it, and
+    the posterior collapses before the encoder carries any information.
 
     Args:
         layer: its weight is (outputs, inputs), or (groups, inputs, outputs); the latent comes first.

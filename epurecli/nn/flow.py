@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from epurecli.nn.belief import standard_log_prob
+from epurecli.nn.distributions import standard_log_prob
 from epurecli.nn.regression import LinearGaussian
 
 MAX_LOG_SCALE = 2.0

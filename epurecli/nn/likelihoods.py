@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from epurecli.config.schema import Likelihood
+from epurecli.config.latent import Likelihood
 
 
 class ImageLikelihood(nn.Module, ABC):
@@ -38,7 +38,8 @@ class ImageLikelihood(nn.Module, ABC):
 
 
 class Gaussian(ImageLikelihood):
-    """-SSE: a Gaussian of variance 1/2 without its constant. Source: plan, section 1.2 (`mse_loss(..., 'sum')`)."""
+    """-SSE: a Gaussian of variance 1/2 without its constant. Source: docs/plan.md,
+    beta-VAE."""
 
     def log_prob(self, maps: Tensor, image: Tensor) -> Tensor:
         return -(maps - image).square().sum((-2, -1))

@@ -1,10 +1,10 @@
-"""Mean and covariance that follow what they are shown, batch by batch."""
+"""Running mean and covariance, updated batch by batch."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from epurecli.nn.shard import Shard
+from epurecli.nn.step import Step
 
 
 def moment_step(
@@ -12,7 +12,7 @@ def moment_step(
     covariance: Tensor,
     rows: Tensor,
     weight: float | Tensor,
-    shard: Shard,
+    step: Step,
     within: Tensor | float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Mix a batch into running moments: exactly those of the mixture (1 - weight) old + weight batch.
@@ -22,14 +22,14 @@ def moment_step(
         covariance: (N, N).
         rows: (B, N) this process's part of the batch.
         weight: 0 .. 1, the whole batch's share.
-        shard: pools what the processes see.
+        step: pools what the processes see.
         within: (N, N) mean covariance of the rows themselves, where each is a distribution and not a point.
 
     Returns:
         What the mean moves by (N,), and the new covariance (N, N), positive definite where the old one was.
     """
-    whole = shard.size(len(rows))
-    centre = shard.total(rows.sum(0)) / whole
-    around, step = rows - centre, centre - mean
-    batch = shard.total(len(rows) * within + around.mT @ around) / whole
-    return weight * step, covariance.lerp(batch, weight) + weight * (1 - weight) * step.outer(step)
+    whole = step.size(len(rows))
+    centre = step.total(rows.sum(0)) / whole
+    around, shift = rows - centre, centre - mean
+    batch = step.total(len(rows) * within + around.mT @ around) / whole
+    return weight * shift, covariance.lerp(batch, weight) + weight * (1 - weight) * shift.outer(shift)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from epurecli.nn.moments import moment_step
-from epurecli.nn.shard import Shard
+from epurecli.nn.step import Step
 
 REMEMBERED = 20_000  # designs: beyond it old moments fade, so that one odd early batch does not stay for ever
 BELIEVED = 64  # designs' worth of "standard normal, whatever the condition", which keeps every factor regular
@@ -20,7 +20,7 @@ class LinearGaussian(nn.Module):
     """Noise u (B, N) -> latents N(mean + gain^T (f(c) - mean of f), S_c), or the marginal N(mean, S) without condition.
 
     f(c) is the condition and its products of two, so a mean may bend with a size. Moments are running sums over what
-    `follow` was shown; there is nothing to train.
+    `update` was shown; there is nothing to train.
 
     Source: Bishop, "Pattern Recognition and Machine Learning", 2006, eq. 2.81-2.82 (conditional of a joint Gaussian).
     """
@@ -48,13 +48,13 @@ class LinearGaussian(nn.Module):
         return torch.cat([condition, condition[:, first] * condition[:, second]], dim=-1)
 
     @torch.no_grad()
-    def follow(self, z: Tensor, condition: Tensor, shard: Shard) -> None:
+    def update(self, z: Tensor, condition: Tensor, step: Step) -> None:
         """Take in a batch of latents (B, N) and their conditions (B, D)."""
         joint = torch.cat([self.features(condition), z], dim=-1).double()
-        count = shard.size(len(joint))
+        count = step.size(len(joint))
         weight = count / (BELIEVED + self.seen.clamp(max=REMEMBERED) + count)
         self.seen = self.seen + count
-        shift, mixture = moment_step(self.joint_mean, self.joint_covariance, joint, weight, shard)
+        shift, mixture = moment_step(self.joint_mean, self.joint_covariance, joint, weight, step)
         self.joint_mean, self.joint_covariance = self.joint_mean + shift, mixture
         f = len(self.centre)
         factor = torch.linalg.cholesky(mixture)  # of (f, z): its corner is the factor of z given f

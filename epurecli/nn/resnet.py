@@ -5,7 +5,7 @@ shortcuts and needs none), average pooling down, nearest-neighbour up. `patch_si
 before the first and after the last convolution: the trunk then works at 1/p of the resolution, which is where a CPU
 spends its time.
 
-Source: plan, section 1.1; Zhang et al., "Fixup Initialization", ICLR 2019 (zero branches).
+Source: docs/plan.md, beta-VAE; Zhang et al., "Fixup Initialization", ICLR 2019 (zero branches).
 """
 
 from __future__ import annotations

@@ -4,17 +4,53 @@ process count."""
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 
-def design_noise(seed: int, first: int, count: int, draws: int, size: int) -> NDArray[np.float32]:  # (S, B, size)
-    """Standard normal noise of designs first .. first + count - 1.
+class DesignNoise:
+    """One draw of designs first .. first + count - 1. See `epurecli.types.Noise`.
 
-    Each design has a Philox stream of its own: key = seed, counter = the design's number. The first draws of a design
-    do not depend on how many follow.
+    Each draw of each design has a Philox stream of its own: key = seed, counter = (draw, design). Numbers are drawn
+    when asked for, so memory is that of what one step of a model needs.
+
+    Args:
+        rows: B, at least `count`; rows beyond are padding, whose noise is constant.
     """
-    noise = np.empty((count, draws, size), np.float32)
-    for row in range(count):
-        stream = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, first + row]))
-        stream.standard_normal(out=noise[row], dtype=np.float32)
-    return noise.swapaxes(0, 1)
+
+    def __init__(
+        self,
+        seed: int,
+        first: int,
+        count: int,
+        draw: int = 0,
+        rows: int | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self._streams = [
+            np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, draw, first + row])) for row in range(count)
+        ]
+        self._rows, self._device = rows or count, device
+
+    def normal(self, *shape: int) -> Tensor:
+        drawn = np.zeros((self._rows, *shape), np.float32)
+        for row, stream in zip(drawn, self._streams, strict=False):
+            stream.standard_normal(out=row, dtype=np.float32)
+        return self._placed(drawn)
+
+    def uniform(self, *shape: int) -> Tensor:
+        drawn = np.full((self._rows, *shape), 0.5, np.float32)
+        for row, stream in zip(drawn, self._streams, strict=False):
+            stream.random(out=row, dtype=np.float32)
+        return self._placed(drawn)
+
+    def _placed(self, drawn: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(drawn).to(self._device)
+
+
+def design_noise(
+    seed: int, first: int, count: int, draws: int, rows: int | None = None, device: str | torch.device = "cpu"
+) -> list[DesignNoise]:
+    """S draws of the same designs; the first draws do not depend on how many follow."""
+    return [DesignNoise(seed, first, count, draw, rows, device) for draw in range(draws)]

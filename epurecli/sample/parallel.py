@@ -29,7 +29,6 @@ Engine = Callable[[str], Generate]  # a device's name -> a function that generat
 def draw_in_processes(
     request: Request,
     engine: Engine,
-    noise_dim: int,
     scaler: ConditionScaler,
     devices: Sequence[str],
     block: int,
@@ -49,7 +48,7 @@ def draw_in_processes(
     for device in devices:
         free.put(device)
     threads = max(1, usable_cores() // len(devices))
-    facts = engine, noise_dim, scaler, block
+    facts = engine, scaler, block
     pool = ProcessPoolExecutor(len(devices), context, _start, (free, threads, facts))
     pending = deque()
     try:
@@ -68,13 +67,13 @@ def draw_in_processes(
         pool.shutdown(cancel_futures=True)
 
 
-def _start(free: SimpleQueue[str], threads: int, facts: tuple[Engine, int, ConditionScaler, int]) -> None:
+def _start(free: SimpleQueue[str], threads: int, facts: tuple[Engine, ConditionScaler, int]) -> None:
     global _share
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(threads)
-    engine, noise_dim, scaler, block = facts
+    engine, scaler, block = facts
     device = free.get()
-    _share = engine(device), noise_dim, scaler, torch.device(device), block
+    _share = engine(device), scaler, torch.device(device), block
 
 
 def _work(request: Request) -> Drawn:

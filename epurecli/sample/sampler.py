@@ -15,12 +15,12 @@ from epurecli.data.conditions import ConditionScaler
 from epurecli.pictures.crisp import crisp
 from epurecli.sample.noise import design_noise
 from epurecli.sample.writer import Drawn
-from epurecli.types import Mode, Query
+from epurecli.types import Mode, Noise, Query
 
 BLOCK = 16  # designs computed together on the CPU: the fastest block there, and memory stays flat
 BLOCK_CUDA = 256
 
-Generate = Callable[[Query, Tensor], Tensor]  # query of B designs, noise (S, B, n) -> images (S, B, C, H, W)
+Generate = Callable[[Query, Sequence[Noise]], Tensor]  # a query of B designs, S draws -> images (S, B, C, H, W)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +60,6 @@ class Numbered:
 def draw(
     request: Request,
     generate: Generate,
-    noise_dim: int,
     scaler: ConditionScaler,
     device: torch.device,
     block: int | None = None,
@@ -76,7 +75,7 @@ def draw(
         raise ValueError(f"a request is cut at a multiple of {block}, not at {request.first}")
     for start in range(0, len(request), block):
         part = cut(request, start, min(start + block, len(request)))
-        yield _block(part, generate, noise_dim, scaler, device, block)
+        yield _block(part, generate, scaler, device, block)
 
 
 def cut(request: Request, start: int, stop: int) -> Request:
@@ -116,20 +115,18 @@ def _joined(parts: list[Drawn]) -> Drawn:
     return Drawn(**joined)
 
 
-def _block(
-    request: Request, generate: Generate, noise_dim: int, scaler: ConditionScaler, device: torch.device, block: int
-) -> Drawn:
+def _block(request: Request, generate: Generate, scaler: ConditionScaler, device: torch.device, block: int) -> Drawn:
     """A whole request of at most one block."""
     count, raw, mask, levels = len(request), request.conditions, request.mask, request.images
-    noise = np.zeros((request.draws, block, noise_dim), np.float32)
-    noise[:, :count] = design_noise(request.seed, request.first, count, request.draws, noise_dim)
+    noise = design_noise(request.seed, request.first, count, request.draws, block, device)
+    asked = torch.zeros(block, len(scaler.columns)) if raw is None else _padded(scaler.encode(raw), block, device)
     query = Query(
-        count=block,
-        condition=_padded(scaler.encode(raw), block, device) if raw is not None else None,
+        condition=asked.to(device),
+        present=torch.full((block, 1), 0.0 if raw is None else 1.0, device=device),
         observed=_padded(levels, block, device).float().div_(255) if mask is not None else None,
         mask=_padded(mask, block, device) if mask is not None else None,
     )
-    draws = generate(query, torch.from_numpy(noise).to(device))[:, :count]  # (S, B, C, H, W)
+    draws = generate(query, noise)[:, :count]  # (S, B, C, H, W)
     mean = draws.mean(0).cpu().numpy()
     spread = draws.std(0, correction=0).cpu().numpy() if mask is not None and request.draws > 1 else None
     single = request.draws == 1

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from epurecli.errors import UsageError
+from epurecli.files import writing
 from epurecli.sample.png import grey_pngs
-from epurecli.sample.staging import writing
 
 MAX_THREADS = 4  # beyond that they wait for the interpreter's lock
 

@@ -13,10 +13,12 @@ from typing import Literal, Self
 import numpy as np
 
 from epurecli.errors import EpureError, NumericalError, UsageError
+from epurecli.files import writing
 from epurecli.pictures.section import SPREAD_FULL_SCALE, Side
+from epurecli.sample.layout import MANIFEST, SHEET, replaceable
 from epurecli.sample.sheet import Tile, contact_sheet
 from epurecli.sample.sinks import Background, NpzSink, PngSink
-from epurecli.sample.staging import MANIFEST, SHEET, Staging, writing
+from epurecli.staging import StagedFolder
 
 _LEADING = ("model", "mode", "seed")  # provenance that stands before the conditions in the manifest
 _RESERVED = ("uncertainty", "draws")  # folder names that no component may have
@@ -92,7 +94,7 @@ class SampleWriter:
                 raise UsageError(f"a component cannot be called {component!r}: results have a folder of that name")
         self._format, self._workers = format, workers
         self._sheet_rows, self._mirror = sheet_rows, mirror
-        self._staging = Staging(out, overwrite=overwrite)
+        self._staging = StagedFolder(out, replaceable(out, overwrite), last=MANIFEST)
         self._tiles: list[Tile] = []
         self.count = 0  # designs written so far
 

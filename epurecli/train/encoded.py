@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from epurecli.data.loader import epoch_batches
-from epurecli.models.base import Stage
-from epurecli.train.run import Run
+from epurecli.models.contract import Stage
+from epurecli.train.job import TrainingJob
 from epurecli.train.state import generator
 from epurecli.types import Batch
 
@@ -17,23 +17,24 @@ ENCODING_BATCH = 256
 
 
 class Encoded:
-    """Codes of training and test designs, numbered anew: `train` and `test` are rows of it, as in a `Dataset`."""
+    """Codes of the designs that train and validate, numbered anew: `train` and `validation` are rows of it, as in a
+    `Dataset`."""
 
-    def __init__(self, run: Run, stage: Stage) -> None:
-        parts = [self._chosen(run, part) for part in (run.dataset.train, run.dataset.test)]
-        run.model.eval()
-        designs = epoch_batches(run.dataset, np.concatenate(parts), ENCODING_BATCH, None, run.device)
+    def __init__(self, job: TrainingJob, stage: Stage) -> None:
+        parts = [self._chosen(job, part) for part in (job.dataset.train, job.dataset.validation)]
+        job.model.eval()
+        designs = epoch_batches(job.dataset, np.concatenate(parts), ENCODING_BATCH, None, job.device)
         batches = [stage.view(batch) for batch in designs]  # in full precision: it is done once
         self.codes = torch.cat([batch.image for batch in batches])
         self.conditions = torch.cat([batch.condition for batch in batches])
         count = len(parts[0])
-        self.train, self.test = np.arange(count), np.arange(count, count + len(parts[1]))
+        self.train, self.validation = np.arange(count), np.arange(count, count + len(parts[1]))
 
     @staticmethod
-    def _chosen(run: Run, part: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _chosen(job: TrainingJob, part: NDArray[np.int64]) -> NDArray[np.int64]:
         if len(part) <= LARGEST:
             return part
-        order = torch.randperm(len(part), generator=generator(run.seed, "encoded"))
+        order = torch.randperm(len(part), generator=generator(job.seed, "encoded"))
         return part[np.sort(order[:LARGEST].numpy())]
 
     def batch(self, rows: NDArray[np.int64], device: torch.device) -> Batch:

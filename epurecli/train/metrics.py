@@ -6,9 +6,13 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from epurecli.checkpoint import write_atomic
+from epurecli.files import write_atomic
+from epurecli.models.contract import Stage
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -21,25 +25,36 @@ def write_metrics(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_atomic(path, text.getvalue().encode())
 
 
-def plot_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Training and validation loss per stage, side by side."""
+def plot_curves(rows: Sequence[Mapping[str, Any]], path: Path, stages: Sequence[Stage]) -> None:
+    """The loss of each objective and of validation, per epoch, a panel a stage.
+
+    What ranks epochs has an axis of its own where it is another figure than the loss.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    stages = list(dict.fromkeys(row["stage"] for row in rows))
-    figure = Figure(figsize=(5 * len(stages), 3.4), layout="constrained")
-    for axis, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
-        mine = [row for row in rows if row["stage"] == stage]
-        skip = {"train_kl"}
-        first = next((k for k in mine[0] if k.startswith("train_") and k not in skip), None)
-        for key, label in ((first, "training"), ("val_total", "validation")):
-            points = [(row["epoch"], row[key]) for row in mine if key in row]
-            if points:
-                axis.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 30 else None)
-        axis.set(title=stage, xlabel="epoch", ylabel="loss (nats per design)")
+    trained = [stage for stage in stages if any(row["stage"] == stage.name for row in rows)]
+    figure = Figure(figsize=(5 * len(trained), 3.4), layout="constrained")
+    for axis, stage in zip(figure.subplots(1, len(trained), squeeze=False)[0], trained, strict=True):
+        mine = [row for row in rows if row["stage"] == stage.name]
+        for objective in stage.objectives:
+            label = "training" if len(stage.objectives) == 1 else objective.name
+            _curve(axis, mine, f"train_{objective.name}", label)
+        axis.set(title=stage.name, xlabel="epoch", ylabel=f"loss ({stage.unit})")
+        beside = axis if stage.score is None else axis.twinx()
+        _curve(beside, mine, "val_total", "validation", linestyle="--")
+        if beside is not axis:
+            beside.set_ylabel("validation score")
         axis.grid(alpha=0.3)
-        axis.legend()
+        lines = [line for shown in dict.fromkeys((axis, beside)) for line in shown.get_lines()]
+        axis.legend(lines, [line.get_label() for line in lines])
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     write_atomic(path, buffer.getvalue())
+
+
+def _curve(axis: Axes, rows: Sequence[Mapping[str, Any]], key: str, label: str, **style: str) -> None:
+    points = [(row["epoch"], row[key]) for row in rows if key in row]
+    if points:
+        axis.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 30 else None, **style)

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from epurecli.config.schema import StageConfig
 from epurecli.errors import EpureError
-from epurecli.models.base import Loss, Objective
-from epurecli.nn.shard import Shard
+from epurecli.models.contract import Loss, Objective
+from epurecli.nn.step import Step
 from epurecli.train.batch_norm import pool_batch_norms
 from epurecli.train.collective import reduce
 from epurecli.types import Losses
@@ -41,8 +42,12 @@ class Ranks:
         """This rank's part of a batch; parts differ by one row at most, and are empty where rows are too few."""
         return slice(whole * self.index // self.count, whole * (self.index + 1) // self.count)
 
-    def shard(self, generator: torch.Generator, whole: int) -> Shard:
-        return Shard(generator, min(self.rows(whole).start, whole - 1), whole, self.total)
+    def step(
+        self, generator: torch.Generator, whole: int, settings: StageConfig, epoch: int = 0, index: int = 0
+    ) -> Step:
+        """What a loss is told of a batch of `whole` designs, of which this rank has its rows."""
+        start = min(self.rows(whole).start, whole - 1)
+        return Step(generator, settings, epoch, index, start, whole, self.total)
 
     def total(self, tensor: Tensor) -> Tensor:
         """The sum over ranks."""
@@ -66,7 +71,7 @@ class Ranks:
         """The objective's loss, made ready for `backward`."""
         return objective.loss
 
-    def backward(self, total: Tensor, rows: int, shard: Shard) -> None:
+    def backward(self, total: Tensor, rows: int, step: Step) -> None:
         """Gradients of the mean over the whole batch, from each rank's mean over its own rows."""
         total.backward()
 
@@ -117,9 +122,9 @@ class FabricRanks(Ranks):
 
         return loss
 
-    def backward(self, total: Tensor, rows: int, shard: Shard) -> None:
+    def backward(self, total: Tensor, rows: int, step: Step) -> None:
         # They come out averaged over ranks, whose numbers of rows may differ by one.
-        (total * (self.count * rows / shard.size(rows))).backward()
+        (total * (self.count * rows / step.size(rows))).backward()
 
     @contextmanager
     def first(self) -> Iterator[None]:

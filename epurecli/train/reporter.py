@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-from epurecli.config.schema import StageConfig
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """What is known of a stage before it begins."""
+
+    name: str
+    index: int  # 0-based
+    count: int  # stages in all
+    epochs: int
+    steps_per_epoch: int
+    budget_s: float | None  # trains for this long instead of for `epochs`
 
 
 class Reporter(Protocol):
     """Receives the events of a run."""
 
-    def stage(self, name: str, index: int, count: int, settings: StageConfig, steps_per_epoch: int) -> None: ...
+    def stage(self, plan: StagePlan) -> None: ...
 
     def step(self, epoch: int, batch: int) -> None: ...
 
     def epoch(self, row: Mapping[str, float | int | str], improved: bool) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
 
 class Silent:
     """Watches nothing: for tests and library use."""
 
-    def stage(self, name: str, index: int, count: int, settings: StageConfig, steps_per_epoch: int) -> None: ...
+    def stage(self, plan: StagePlan) -> None: ...
 
     def step(self, epoch: int, batch: int) -> None: ...
 
     def epoch(self, row: Mapping[str, float | int | str], improved: bool) -> None: ...
-
-    def note(self, text: str) -> None: ...

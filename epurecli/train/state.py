@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,10 @@ from torch import Tensor
 
 from epurecli.checkpoint import load_tensors, save_tensors, save_weights
 from epurecli.errors import CheckpointError
-from epurecli.train.ema import Average
 
 if TYPE_CHECKING:
-    from epurecli.models.base import GenerativeModel
+    from epurecli.models.contract import GenerativeModel
+    from epurecli.train.worker import Worker
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Progress:
     batch: int = 0  # batches finished in the epoch
     designs: int = 0  # designs seen in the epoch, set when it is stopped
     sums: dict[str, float] = field(default_factory=dict)  # of its losses, likewise
-    step: int = 0  # optimizer steps done in the stage
+    steps: dict[str, int] = field(default_factory=dict)  # optimizer steps done in the stage, by objective
     rate: float = 0.0  # learning rate of the last of them
     elapsed: float = 0.0  # seconds spent in the stage
     best: float = float("inf")
@@ -38,6 +39,11 @@ class Progress:
     plateau_scale: float = 1.0
     rows: list[dict[str, Any]] = field(default_factory=list)  # of metrics.csv, all stages
 
+    @property
+    def step(self) -> int:
+        """Optimizer steps of all objectives together."""
+        return sum(self.steps.values())
+
 
 def generator(seed: int, *purpose: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator of its own for each purpose (stage, epoch, what for): order never depends on what else drew."""
@@ -46,49 +52,46 @@ def generator(seed: int, *purpose: int | str, device: torch.device | str = "cpu"
     return torch.Generator(device=device).manual_seed(value)
 
 
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """What a state file holds beside `Progress`."""
+
+    tensors: dict[str, Tensor]
+    updates: tuple[int, ...]  # of each objective's average
+
+
 def save_state(
-    path: Path,
-    progress: Progress,
-    model: GenerativeModel,
-    optimizers: list[torch.optim.Optimizer],
-    average: Average | None,
-    rng: torch.Generator,
+    path: Path, progress: Progress, model: GenerativeModel, workers: Sequence[Worker], rng: torch.Generator
 ) -> None:
-    """Raw weights, optimizer moments, average, generator: all tensors; `Progress` as JSON in the header."""
+    """Raw weights, optimizer moments, averages, generator: all tensors; `Progress` as JSON in the header."""
     tensors: dict[str, Tensor] = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors["rng"] = rng.get_state()
-    for i, optimizer in enumerate(optimizers):
-        for index, moments in optimizer.state_dict()["state"].items():
+    for i, worker in enumerate(workers):
+        for index, moments in worker.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{index}.{k}": v for k, v in moments.items()}
-    facts = {"progress": json.dumps(asdict(progress)), "averaged": str(average.updates if average else 0)}
-    if average is not None:
-        tensors |= {f"average.{i}": t for i, t in enumerate(average.shadow)}
-    save_tensors(path, tensors, facts)
+        if worker.average is not None:
+            tensors |= {f"average.{i}.{k}": t for k, t in enumerate(worker.average.shadow)}
+    updates = [worker.average.updates if worker.average else 0 for worker in workers]
+    save_tensors(path, tensors, {"progress": json.dumps(asdict(progress)), "averaged": json.dumps(updates)})
 
 
-def load_progress(path: Path) -> tuple[Progress, dict[str, Tensor], int]:
-    """(progress, tensors, average's update count). Raises: CheckpointError."""
+def load_state(path: Path) -> tuple[Progress, SavedState]:
+    """Raises: CheckpointError: missing, damaged, or no training state."""
     tensors, facts = load_tensors(path)
     try:
-        return Progress(**json.loads(facts["progress"])), tensors, int(facts["averaged"])
+        return Progress(**json.loads(facts["progress"])), SavedState(tensors, tuple(json.loads(facts["averaged"])))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: not a training state ({error})") from error
 
 
-def restore(
-    tensors: dict[str, Tensor],
-    updates: int,
-    model: GenerativeModel,
-    optimizers: list[torch.optim.Optimizer],
-    average: Average | None,
-    rng: torch.Generator,
-) -> None:
+def restore(saved: SavedState, model: GenerativeModel, workers: Sequence[Worker], rng: torch.Generator) -> None:
     """Put saved tensors back where `save_state` took them."""
+    tensors = saved.tensors
     model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     rng.set_state(tensors["rng"])
-    for i, optimizer in enumerate(optimizers):
-        saved = optimizer.state_dict()
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for i, worker in enumerate(workers):
+        state = worker.optimizer.state_dict()
+        weights = [weight for group in worker.optimizer.param_groups for weight in group["params"]]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith(f"optimizer.{i}."):
@@ -98,18 +101,22 @@ def restore(
                     # In the weight's memory layout: fused Adam walks both in memory order, whatever their strides say.
                     tensor = torch.empty_like(weights[index]).copy_(tensor)
                 moments.setdefault(index, {})[key] = tensor
-        optimizer.load_state_dict({**saved, "state": moments})
-    if average is not None:
-        average.updates = updates
-        for i, shadow in enumerate(average.shadow):
-            shadow.copy_(tensors[f"average.{i}"])
+        worker.optimizer.load_state_dict({**state, "state": moments})
+        if worker.average is not None:
+            worker.average.updates = saved.updates[i]
+            for k, shadow in enumerate(worker.average.shadow):
+                shadow.copy_(tensors[f"average.{i}.{k}"])
 
 
 class Snapshot:
     """Weights as they were evaluated, held in memory until the next save."""
 
     def __init__(self, model: GenerativeModel, stage: str, epoch: int, metric: float) -> None:
-        self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        copies: dict[tuple[int, torch.Size], Tensor] = {}  # tied weights stay tied
+        self.weights = {
+            name: copies.setdefault((tensor.data_ptr(), tensor.shape), tensor.detach().clone())
+            for name, tensor in model.state_dict().items()
+        }
         self.model, self.stage, self.epoch, self.metric = model, stage, epoch, metric
 
     def save(self, path: Path) -> None:

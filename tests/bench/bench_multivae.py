@@ -19,12 +19,13 @@ import sys
 import time
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, median
 
 import numpy as np
 import torch
-from bench_quality import DRAWS, PUBLIC, SAMPLES, Judge, hold_out
+from bench_quality import DRAWS, PUBLIC, SAMPLES, Judge
 from torch import Tensor, nn
 
 from epurecli.cli.options import data_section, parse_seconds
@@ -32,12 +33,12 @@ from epurecli.config import load_config
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
 from epurecli.evaluate.distribution import frechet
+from epurecli.models.contract import set_trainable
 from epurecli.models.registry import build, schema_of
 from epurecli.nn.resnet import Decoder, Encoder
-from epurecli.nn.shard import Shard
-from epurecli.train.loop import arm
-from epurecli.train.schedule import build_optimizer
-from epurecli.types import Batch, Clock
+from epurecli.nn.step import Step
+from epurecli.train.worker import build_optimizer
+from epurecli.types import Batch
 
 WIDTHS, PATCH, LATENT, BATCH = (32, 64), 4, 32, 64
 
@@ -184,13 +185,13 @@ def ours(config_name: str, data: dict, images: Tensor, conditions: Tensor, bfloa
     model = build(load_config(config_name, schema_of, (), {"data": data})).to(memory_format=torch.channels_last)
     stage = model.stages()[0]
     (objective,) = stage.objectives
-    optimizer, shard = build_optimizer(objective, stage.settings), Shard(torch.Generator().manual_seed(0))
-    arm(model, objective)
+    optimizer, rng = build_optimizer(objective, stage.settings), torch.Generator().manual_seed(0)
+    set_trainable(model, objective)
     count = sum(p.numel() for p in objective.parameters())
-    for step in itertools.count():
+    for index in itertools.count():
         rows = torch.randperm(len(images))[:BATCH]
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            losses = objective.loss(Batch(images[rows], conditions[rows]), Clock(1, 2, step), shard)
+            losses = objective.loss(Batch(images[rows], conditions[rows]), Step(rng, stage.settings, 1, index))
         optimizer.zero_grad()
         losses.total.backward()
         nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
@@ -260,7 +261,7 @@ def main() -> None:
     dataset = open_dataset(DataConfig(**data_section(options.data)))
     if options.speed:
         return race(dataset, data_section(options.data), options.models.split(","))
-    dataset = hold_out(dataset) if options.tune else dataset
+    dataset = replace(dataset, test=dataset.validation) if options.tune else dataset
     judge, seconds = Judge(dataset), parse_seconds(options.budget)
     images = dataset.batch(dataset.train).image
     for name in options.models.split(","):

@@ -8,7 +8,7 @@ the 20 training designs whose given components are nearest. The Frechet distance
 the pixels (unit: pixel^2), between 4,000 samples and the test designs. Sizes are measured on conditional samples at the
 test designs' conditions, and on reconstructions, which bound what any prior can reach. A stage's best IoU (the
 Meta-VAE's marginal decoders bound what it can reconstruct) is taken on the designs that choose the epoch. `--tune`
-holds 500 training designs out and judges on those: settings are chosen there, never on the test designs.
+judges on those, the validation designs: settings are chosen there, never on the test designs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ import torch
 
 from epurecli.checkpoint import load_model, read_metrics, start_run
 from epurecli.cli.options import data_section, parse_seconds
-from epurecli.cli.train import with_budget
 from epurecli.config import load_config
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
@@ -40,18 +39,13 @@ from epurecli.evaluate.inpainting import iou, nearest_completions
 from epurecli.models.registry import build, schema_of
 from epurecli.sample.sampler import Numbered, Request, draw, grouped
 from epurecli.sample.writer import Drawn
-from epurecli.train.loop import Run, in_bfloat16, train
+from epurecli.train.job import TrainingJob
+from epurecli.train.loop import in_bfloat16, train
 from epurecli.types import Mode
 
 PUBLIC = Path(__file__).parents[3] / "shared/data/toy_tyre_public"
-SAMPLES, DRAWS, NEIGHBOURS, HELD_OUT = 4000, 10, 20, 500
+SAMPLES, DRAWS, NEIGHBOURS = 4000, 10, 20
 CPU = torch.device("cpu")
-
-
-def hold_out(dataset: Dataset) -> Dataset:
-    """The same designs, judged on some of the training part."""
-    order = np.random.default_rng(0).permutation(dataset.train)
-    return replace(dataset, train=np.sort(order[HELD_OUT:]), test=np.sort(order[:HELD_OUT]))
 
 
 class Judge:
@@ -93,7 +87,7 @@ class Judge:
         model = trained.model
 
         def designs(request: Request) -> Drawn:
-            (drawn,) = grouped(draw(request, model.generate, model.noise_dim, trained.scaler, CPU), len(request))
+            (drawn,) = grouped(draw(request, model.generate, trained.scaler, CPU), len(request))
             return drawn
 
         with torch.no_grad():
@@ -146,14 +140,14 @@ class Judge:
 
 def quality(config_name: str, overrides: list[str], seed: int, judge: Judge, data: dict, budget: float) -> dict:
     """Train within the budget and judge."""
-    settings = [*overrides, f"training.seed={seed}"]
-    config = with_budget(load_config(config_name, schema_of, settings, {"data": data}), budget)
+    settings = [*overrides, f"training.seed={seed}", f"training.budget_s={budget}"]
+    config = load_config(config_name, schema_of, settings, {"data": data})
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(seed)
         model = build(config)
         run = start_run(config, judge.dataset, Path(folder))
         start = time.perf_counter()
-        train(Run(model, judge.dataset, run, seed, CPU, in_bfloat16(config.training.precision, CPU)))
+        train(TrainingJob(model, judge.dataset, run, seed, CPU, in_bfloat16(config.training.precision, CPU)))
         took = time.perf_counter() - start
         rows = read_metrics(run)
         best = sorted((row for row in rows if "val_iou" in row), key=itemgetter("val_iou"))
@@ -175,7 +169,7 @@ def main() -> None:
         sys.exit(f"skipped: {options.data} is not here; --data DIR takes any data set")
     data = data_section(options.data)
     dataset = open_dataset(DataConfig(**data))
-    judge = Judge(hold_out(dataset) if options.tune else dataset)
+    judge = Judge(replace(dataset, test=dataset.validation) if options.tune else dataset)
     columns, results = {"floor": judge.floor}, {}
     for name in options.configs:
         runs = []

@@ -26,7 +26,8 @@ from epurecli.checkpoint import start_run
 from epurecli.config import load_config
 from epurecli.data.dataset import open_dataset
 from epurecli.models.registry import build, schema_of
-from epurecli.train.loop import Run, Stopped, train
+from epurecli.train.job import TrainingJob
+from epurecli.train.loop import Stopped, train
 
 
 def pack(count: int, cache: Path) -> None:
@@ -55,10 +56,10 @@ def learn(count: int, cache: Path, steps: int) -> None:
         return done >= steps
 
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(model, dataset, start_run(config, dataset, Path(folder)), 0, torch.device("cpu"))
+        job = TrainingJob(model, dataset, start_run(config, dataset, Path(folder)), 0, torch.device("cpu"))
         start = time.perf_counter()
         try:
-            train(run, stop_requested=enough)
+            train(job, stop_requested=enough)
         except Stopped:
             rate = steps * config.training.batch_size / (time.perf_counter() - start)
             held = resident_mb()["anonymous"]

@@ -25,10 +25,11 @@ from epurecli.data.dataset import Dataset, open_dataset
 from epurecli.data.describe import infer_config
 from epurecli.data.toy import make_toy
 from epurecli.models.registry import build, schema_of
-from epurecli.nn.shard import Shard
-from epurecli.train.loop import Run, StageLoop
+from epurecli.nn.step import Step
+from epurecli.train.job import TrainingJob
+from epurecli.train.stage import StageLoop
 from epurecli.train.state import Progress
-from epurecli.types import Batch, Clock
+from epurecli.types import Batch
 
 
 class Folder(torch.utils.data.Dataset):
@@ -59,10 +60,10 @@ def plain_epoch(config: RunConfig, root: Path, workers: int) -> float:
     optimizer = torch.optim.AdamW(objective.parameters(), lr=1e-3)
     folder = Folder(root, config.data.component_dirs)
     loader = torch.utils.data.DataLoader(folder, config.training.batch_size, shuffle=True, num_workers=workers)
-    shard, model = Shard(torch.Generator().manual_seed(0)), model.train()
+    step, model = Step(torch.Generator().manual_seed(0), config.training, 1), model.train()
     began = time.perf_counter()
     for image, condition in loader:
-        losses = objective.loss(Batch(image, condition), Clock(1, 2, 0), shard)
+        losses = objective.loss(Batch(image, condition), step)
         optimizer.zero_grad()
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -75,8 +76,8 @@ def our_epoch(config: RunConfig, dataset: Dataset) -> float:
     torch.manual_seed(0)
     model = build(config).to(memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(model, dataset, Path(folder), 0, torch.device("cpu"))
-        loop = StageLoop(run, model.stages()[0], 0, 1, Progress())
+        job = TrainingJob(model, dataset, Path(folder), 0, torch.device("cpu"))
+        loop = StageLoop(job, model.stages(), 0, Progress())
         began = time.perf_counter()
         loop.train_epoch()
         return len(dataset.train) / (time.perf_counter() - began)

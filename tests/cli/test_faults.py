@@ -206,6 +206,15 @@ def test_data_that_changed_since_the_run_began(fails, broken_run: Path) -> None:
     assert "the data has changed since this run began" in fails(2, "train", "vae", "--resume", broken_run)
 
 
+def test_a_run_that_another_command_goes_on_with(fails, broken_run: Path) -> None:
+    from epurecli.files import Lock
+
+    with Lock(broken_run / ".lock", "the run"):
+        said = fails(2, "train", "vae", "--resume", broken_run)
+    assert f"run is in use by process {os.getpid()} on" in said
+    assert "wait for it to end" in said
+
+
 # --- data -------------------------------------------------------------------------------------------------------------
 
 FIRST, SECOND = "train/carcass/tyre_000_carcass.png", "train/wall/tyre_001_wall.png"

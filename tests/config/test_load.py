@@ -58,7 +58,7 @@ def test_a_good_file_loads(write) -> None:
         (("{count: 100}", "{cuont: 100}"), 5, "data.toy.cuont: unknown key - did you mean 'count'?"),
         (("  cond_dim: 2", "  reconstruction:\n    likelyhood: gaussian"), 4,
          "model.reconstruction.likelyhood: unknown key - did you mean 'likelihood'?"),
-        (("  cond_dim: 2", "  zzz: 2"), 3, "model.zzz: unknown key - valid keys: type, "),
+        (("  cond_dim: 2", "  zzz: 2"), 3, "model.zzz: unknown key - vae has no such key here; valid: type, "),
         (("epochs: 3", "epochs: -1"), 8, "training.epochs: input should be greater than or equal to 1 (found -1)"),
         (("lr: 1e-4", "lr: fast"), 7, "training.lr: input should be a valid number"),
         (("lr: 1e-4", "lr: .nan"), 7, "training.lr"),

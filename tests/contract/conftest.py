@@ -1,4 +1,4 @@
-"""Every registered model at its test size, a few designs, and a few steps of its own training."""
+"""Every registered model and two throw-away ones at their test sizes, a few designs, and a few steps of training."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from rooms import THROWAWAY, config_file, registered
 from torch import Tensor, nn
 
-from epurecli.config import RunConfig, load_config, shipped
+from epurecli.config import RunConfig, load_config
+from epurecli.config.latent import LatentRunConfig
 from epurecli.config.schema import StageConfig
 from epurecli.data import toy
-from epurecli.models.base import GenerativeModel, Objective, Stage
+from epurecli.models.contract import GenerativeModel, Objective, Stage, set_trainable
 from epurecli.models.registry import ROOMS, build, schema_of
-from epurecli.nn.shard import Shard
-from epurecli.train.loop import arm
-from epurecli.train.schedule import build_optimizer
-from epurecli.types import Batch, Clock
+from epurecli.nn.step import Step
+from epurecli.sample.noise import DesignNoise, design_noise
+from epurecli.train.worker import build_optimizer
+from epurecli.types import Batch, Query
 
-MODELS = sorted(ROOMS)
+LATENT = sorted(name for name in ROOMS if issubclass(schema_of(name), LatentRunConfig))
+MODELS = [*sorted(ROOMS), *THROWAWAY]
 NAMES = ("one", "two", "three", "four", "five", "six")
 
 
 def smallest(name: str) -> str:
-    """`<name>_toy_test`, or whatever smaller thing a new room ships."""
-    return (
-        f"{name}_toy_test" if f"{name}_toy_test" in shipped() else min(n for n in shipped() if n.startswith(f"{name}_"))
-    )
+    """The config of its tests."""
+    return str(config_file(name)) if name in THROWAWAY else f"{name}_toy_test"
 
 
 def config_of(
@@ -38,18 +39,29 @@ def config_of(
     extra = []
     if components is not None:
         names = ", ".join(NAMES[:components])
-        extra += [f"data.component_dirs=[{names}]", "model.reconstruction.recon_weights=null"]
+        extra += [f"data.component_dirs=[{names}]"]
+        extra += ["model.reconstruction.recon_weights=null"] if name in LATENT else []
     if size is not None:
         extra += [f"model.image_size=[{size[0]}, {size[1]}]"]
     return load_config(smallest(name), schema_of, [*extra, *overrides])
 
 
+def with_flow(name: str) -> list[str]:
+    """A flow as the last stage of models that have a latent."""
+    return ["model.latent_prior=flow"] if name in LATENT else []
+
+
 def in_each_stage(name: str, **values: object) -> list[str]:
-    """Overrides of keys of the training section, or of each stage in it."""
+    """Overrides of keys of the training section, or of each stage in it, where they are known."""
     training = config_of(name).training
-    inner = [key for key in type(training).model_fields if isinstance(getattr(training, key), StageConfig)]
-    sections = [f"training.{key}" for key in inner] or ["training"]
-    return [f"{section}.{key}={value}" for section in sections for key, value in values.items()]
+    inner = {f"training.{key}": getattr(training, key) for key in type(training).model_fields}
+    sections = {key: stage for key, stage in inner.items() if isinstance(stage, StageConfig)} or {"training": training}
+    return [
+        f"{section}.{key}={value}"
+        for section, stage in sections.items()
+        for key, value in values.items()
+        if key in type(stage).model_fields
+    ]
 
 
 def model_of(config: RunConfig, seed: int = 0) -> GenerativeModel:
@@ -81,20 +93,46 @@ def tyres(count: int) -> Batch:
     return Batch(torch.from_numpy(images / np.float32(255)), torch.from_numpy(condition))
 
 
-def noise_for(model: GenerativeModel, count: int, draws: int = 1, seed: int = 0) -> Tensor:
-    return torch.randn(draws, count, model.noise_dim, generator=torch.Generator().manual_seed(seed))
+def noise_for(model: GenerativeModel, count: int, draws: int = 1, seed: int = 0) -> list[DesignNoise]:
+    return design_noise(seed, 0, count, draws)
+
+
+def ask(
+    model: GenerativeModel,
+    count: int,
+    condition: Tensor | None = None,
+    observed: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Query:
+    if condition is None:
+        return Query(torch.zeros(count, model.cond_dim), torch.zeros(count, 1), observed, mask)
+    return Query(condition, torch.ones(count, 1), observed, mask)
+
+
+def step_of(stage: Stage, seed: int = 0, index: int = 0, epoch: int | None = None) -> Step:
+    """A step of the stage's last epoch, or of another."""
+    epoch = stage.settings.epochs - 1 if epoch is None else epoch
+    return Step(torch.Generator().manual_seed(seed), stage.settings, epoch, index)
+
+
+def judged(stage: Stage, batch: Batch, seed: int = 0) -> dict[str, Tensor]:
+    """What the stage says of some validation designs."""
+    seen, step = stage.view(batch), step_of(stage, seed, epoch=0)
+    losses = stage.score([seen], step) if stage.validate is None else stage.validate(seen, step)
+    return {"total": losses.total, **losses.terms}
 
 
 def steps(model: GenerativeModel, batch: Batch, stage: Stage, count: int, seed: int = 0) -> Iterator[Objective]:
     """Train one stage on one batch; hands back each objective after each of its steps, gradients still there."""
     model.eval()
-    shard, batch = Shard(torch.Generator().manual_seed(seed)), stage.view(batch)
+    rng, batch = torch.Generator().manual_seed(seed), stage.view(batch)
     optimizers = [build_optimizer(objective, stage.settings) for objective in stage.objectives]
-    for step in range(count):
+    for index in range(count):
         for objective, optimizer in zip(stage.objectives, optimizers, strict=True):
-            arm(model, objective)
+            set_trainable(model, objective)
             optimizer.zero_grad(set_to_none=True)
-            objective.loss(batch, Clock(stage.settings.epochs - 1, stage.settings.epochs, step), shard).total.backward()
+            step = Step(rng, stage.settings, stage.settings.epochs - 1, index)
+            objective.loss(batch, step).total.backward()
             optimizer.step()
             yield objective
 
@@ -118,8 +156,19 @@ def house() -> ModuleType:
     return sys.modules[__name__]
 
 
+@pytest.fixture(scope="package", autouse=True)
+def _throwaway_models() -> Iterator[None]:
+    with registered():
+        yield
+
+
 @pytest.fixture(params=MODELS)
 def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(params=LATENT)
+def latent(request: pytest.FixtureRequest) -> str:
     return request.param
 
 

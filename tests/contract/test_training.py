@@ -12,10 +12,9 @@ from pydantic import BaseModel
 
 from epurecli.checkpoint import load_weights, save_weights
 from epurecli.errors import CheckpointError
+from epurecli.models.contract import set_trainable
 from epurecli.models.registry import ROOMS, schema_of
-from epurecli.nn.shard import Shard
-from epurecli.train.loop import arm
-from epurecli.types import Clock, Query
+from epurecli.types import Mode
 
 
 def objectives_of(model) -> list:
@@ -23,7 +22,7 @@ def objectives_of(model) -> list:
 
 
 def test_every_parameter_is_trained_in_some_stage(name: str, house) -> None:
-    model = house.model_of(house.config_of(name, "model.latent_prior=flow"))
+    model = house.model_of(house.config_of(name, *house.with_flow(name)))
     trained = {id(p) for _, objective in objectives_of(model) for p in objective.parameters()}
     assert [key for key, p in model.named_parameters() if id(p) not in trained] == []
 
@@ -40,7 +39,7 @@ def test_the_gradient_reaches_every_trained_parameter(name: str, house) -> None:
 
 
 def test_what_an_objective_does_not_train_stays_bit_for_bit(name: str, house) -> None:
-    model = house.model_of(house.config_of(name, "model.latent_prior=flow"))
+    model = house.model_of(house.config_of(name, *house.with_flow(name)))
     batch = house.batch_for(model)
     for stage in model.stages():
         own = {id(t) for o in stage.objectives for module in o.trains for t in house.tensors_of(module).values()}
@@ -53,11 +52,11 @@ def test_what_an_objective_does_not_train_stays_bit_for_bit(name: str, house) ->
         assert any(not torch.equal(house.tensors_of(model)[k], t) for k, t in before.items())
 
 
-def test_arming_freezes_all_but_what_is_trained(name: str, house) -> None:
-    model = house.model_of(house.config_of(name, "model.latent_prior=flow"))
+def test_all_but_what_an_objective_trains_is_frozen(name: str, house) -> None:
+    model = house.model_of(house.config_of(name, *house.with_flow(name)))
     for _, objective in objectives_of(model):
         model.requires_grad_(True).train()
-        arm(model, objective)
+        set_trainable(model, objective)
         free = {id(p) for p in objective.parameters()}
         assert free
         assert {id(p) for p in model.parameters() if p.requires_grad} == free
@@ -73,9 +72,7 @@ def test_the_loss_goes_down(name: str, house) -> None:
         def score(stage=stage) -> float:
             model.eval()
             with torch.no_grad():
-                return stage.validate(
-                    stage.view(batch), Clock(0, 1, 0), Shard(torch.Generator().manual_seed(0))
-                ).total.item()
+                return house.judged(stage, batch)["total"].item()
 
         before = score()
         for _ in house.steps(model, batch, stage, 25):
@@ -85,37 +82,37 @@ def test_the_loss_goes_down(name: str, house) -> None:
 
 def test_deterministic_algorithms_are_enough(name: str, house) -> None:
     """`--deterministic`: no operation of a training step, nor of drawing, is refused."""
-    model = house.model_of(house.config_of(name, "model.latent_prior=flow"))
+    model = house.model_of(house.config_of(name, *house.with_flow(name)))
     batch = house.batch_for(model)
     torch.use_deterministic_algorithms(True)
     try:
         house.trained(model, batch, 2)
-        model.generate(Query(len(batch), batch.condition), house.noise_for(model, len(batch)))
+        model.generate(house.ask(model, len(batch), batch.condition), house.noise_for(model, len(batch)))
     finally:
         torch.use_deterministic_algorithms(False)
 
 
 def test_bfloat16_rounds_the_networks_and_nothing_else(name: str, house) -> None:
     """Losses come in float32 and hardly differ, gradients point the same way, and the flow does not notice."""
-    model = house.model_of(house.config_of(name, "model.latent_prior=flow"))
+    model = house.model_of(house.config_of(name, *house.with_flow(name)))
     batch = house.tyres(32)
     for stage in model.stages():
         for _ in house.steps(model, batch, stage, 8):
             pass
         seen = stage.view(batch)
         for objective in stage.objectives:
-            arm(model, objective)
+            set_trainable(model, objective)
             totals, gradients = [], []
             for rounded in (False, True):
                 start = {k: t.clone() for k, t in model.state_dict().items()}
                 with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
-                    loss = objective.loss(seen, Clock(0, 1, 0), Shard(torch.Generator().manual_seed(0)))
+                    loss = objective.loss(seen, house.step_of(stage, epoch=0))
                 assert {loss.total.dtype, *(term.dtype for term in loss.terms.values())} == {torch.float32}
                 totals.append(loss.total.item())
                 wanted = [p for p in objective.parameters() if p.requires_grad]
                 found = torch.autograd.grad(loss.total, wanted, allow_unused=True)
                 gradients.append(torch.cat([g.flatten() for g in found if g is not None]))
-                model.load_state_dict(start)  # what learns by following has moved
+                model.load_state_dict(start)  # running moments have moved
             if stage.encode is not None:
                 assert totals[0] == totals[1]
                 continue
@@ -129,12 +126,8 @@ def test_validation_changes_nothing_and_is_repeatable(name: str, house) -> None:
     before = {k: t.clone() for k, t in house.tensors_of(model).items()}
     for stage in model.stages():
         with torch.no_grad():
-            first, second = (
-                stage.validate(stage.view(batch), Clock(0, 1, 0), Shard(torch.Generator().manual_seed(0)))
-                for _ in range(2)
-            )
-        assert torch.equal(first.total, second.total)
-        assert {k: v.item() for k, v in first.terms.items()} == {k: v.item() for k, v in second.terms.items()}
+            first, second = (house.judged(stage, batch) for _ in range(2))
+        assert {k: v.item() for k, v in first.items()} == {k: v.item() for k, v in second.items()}
     for key, tensor in house.tensors_of(model).items():
         assert torch.equal(tensor, before[key]), key
 
@@ -146,11 +139,8 @@ def test_losses_are_means_over_designs(name: str, house) -> None:
     more = type(batch)(batch.image.repeat(8, 1, 1, 1), batch.condition.repeat(8, 1))
     for stage in model.stages():
         with torch.no_grad():
-            small, large = (
-                stage.validate(stage.view(b), Clock(0, 1, 0), Shard(torch.Generator().manual_seed(0)))
-                for b in (batch, more)
-            )
-        assert large.total.item() == pytest.approx(small.total.item(), rel=0.1)
+            small, large = (house.judged(stage, b)["total"].item() for b in (batch, more))
+        assert large == pytest.approx(small, rel=0.1)
 
 
 def test_the_generator_decides_the_loss(name: str, house) -> None:
@@ -158,27 +148,28 @@ def test_the_generator_decides_the_loss(name: str, house) -> None:
     batch = house.batch_for(model)
     for stage, objective in objectives_of(model):
         model.requires_grad_(False).eval()  # dropout apart: the loop seeds what it draws from
-        clock, seen = Clock(stage.settings.epochs - 1, stage.settings.epochs, 9), stage.view(batch)
-        first = objective.loss(seen, clock, Shard(torch.Generator().manual_seed(0))).total
+        seen = stage.view(batch)
+        first = objective.loss(seen, house.step_of(stage, index=9)).total
         torch.rand(3)
-        assert torch.equal(first, objective.loss(seen, clock, Shard(torch.Generator().manual_seed(0))).total)
-        assert not torch.equal(first, objective.loss(seen, clock, Shard(torch.Generator().manual_seed(1))).total)
+        assert torch.equal(first, objective.loss(seen, house.step_of(stage, index=9)).total)
+        assert not torch.equal(first, objective.loss(seen, house.step_of(stage, seed=1, index=9)).total)
 
 
 def test_weights_survive_saving(name: str, ready, house, tmp_path) -> None:
     model = ready(name)
     save_weights(tmp_path / "w.safetensors", model, stage="s", epoch=3, metric=1.5)
     other = house.model_of(house.config_of(name), seed=9).eval()
-    noise, batch = house.noise_for(model, 4), house.batch_for(model, 4)
+    batch = house.batch_for(model, 4)
     mask = torch.zeros(4, len(model.components), dtype=torch.bool)
     mask[:, 0] = True
-    queries = [Query(4), Query(4, batch.condition), Query(4, None, batch.image, mask)]
-    drawn = [model.generate(query, noise) for query in queries]
-    assert not torch.equal(other.generate(queries[0], noise), drawn[0])
+    queries = [house.ask(model, 4), house.ask(model, 4, batch.condition)]
+    queries += [house.ask(model, 4, None, batch.image, mask)] if Mode.INPAINTING in model.modes else []
+    drawn = [model.generate(query, house.noise_for(model, 4)) for query in queries]
+    assert not torch.equal(other.generate(queries[0], house.noise_for(model, 4)), drawn[0])
     facts = load_weights(other, tmp_path / "w.safetensors")
     assert (facts["model"], facts["stage"], facts["epoch"]) == (name, "s", "3")
     for query, images in zip(queries, drawn, strict=True):
-        assert torch.equal(other.generate(query, noise), images)
+        assert torch.equal(other.generate(query, house.noise_for(model, 4)), images)
 
 
 def test_weights_of_another_shape_are_refused(name: str, ready, house, tmp_path) -> None:
@@ -213,7 +204,7 @@ def test_every_choice_trains_and_draws(room: str, key: str, value: Any, house) -
     batch = house.batch_for(model, 6)
     house.trained(model, batch, 2)
     mask = torch.tensor([[1, 0, 0], [0, 1, 1]]).bool().repeat(3, 1)
-    for query in (Query(6, batch.condition), Query(6, None, batch.image, mask)):
+    for query in (house.ask(model, 6, batch.condition), house.ask(model, 6, None, batch.image, mask)):
         images = model.generate(query, house.noise_for(model, 6))
         assert torch.isfinite(images).all()
         assert images.min() >= 0

@@ -44,7 +44,8 @@ def test_a_folder_opens_as_it_was_drawn(folder: Path, cache: Path, config):
     assert dataset.components == COMPONENTS
     assert dataset.image_size == (64, 32)
     assert dataset.test.tolist() == [7, 15]
-    assert sorted([*dataset.train, *dataset.test]) == list(range(16))
+    assert sorted([*dataset.train, *dataset.validation, *dataset.test]) == list(range(16))
+    assert len(dataset.validation)
     assert list(dataset.prefixes)[3] == "toy_0000003"
     np.testing.assert_array_equal(dataset.conditions[:, 0], table["width_px"])
     batch = dataset.batch([4, 1])
@@ -241,4 +242,4 @@ print(open_dataset(DataConfig(toy=ToySpec(count=600, seed=9)), cache_dir=Path({s
     assert idle
     assert digests == {dataset.digest}
     assert np.array_equal(dataset.images, draw(9, 0, 600)[0])
-    assert [path.name for path in cache.rglob("building-*")] == []
+    assert list(cache.rglob(".*")) == []  # no hidden folder, no lock

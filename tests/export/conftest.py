@@ -9,13 +9,13 @@ from types import ModuleType
 
 import pytest
 import torch
-from torch import Tensor
 
 from epurecli.checkpoint import TrainedModel
 from epurecli.config import load_config
 from epurecli.data.conditions import ConditionScaler
 from epurecli.export.folder import export_folder
 from epurecli.models.registry import build, schema_of
+from epurecli.sample.noise import DesignNoise, design_noise
 from epurecli.types import Query
 
 COLUMNS = ("width_px", "height_px")
@@ -41,11 +41,11 @@ def trained_model(kind: str, seed: int = 0) -> TrainedModel:
     torch.manual_seed(seed)
     model = build(config).eval().requires_grad_(False)
     for name, tensor in model.named_parameters():
-        if tensor.ndim > 1 and not name.startswith(("latent.", "latent_prior.")):  # keeps variances from layer to layer
+        if tensor.ndim > 1 and not name.startswith(("learned_prior.", "flow.")):  # keeps variances from layer to layer
             started_at_zero = not tensor.any()  # such branches would hide faults
             tensor.copy_(torch.randn_like(tensor) / tensor[0].numel() ** 0.5 if started_at_zero else 2.2 * tensor)
-    if model.latent_prior is not None:
-        for tensor in model.latent_prior.parameters():
+    if model.flow is not None:
+        for tensor in model.flow.parameters():
             tensor.add_(torch.randn_like(tensor), alpha=0.03)
     for name, buffer in model.named_buffers():  # BatchNorm statistics that are not the identity
         if name.endswith("running_mean"):
@@ -68,16 +68,17 @@ def queries(trained: TrainedModel, count: int) -> dict[str, Query]:
     mask = torch.rand(count, components, generator=rng) < 0.5
     mask[torch.arange(count), torch.arange(count) % components] = True
     mask[torch.arange(count), (torch.arange(count) + 1) % components] = False
+    none, with_one, without = torch.zeros_like(condition), torch.ones(count, 1), torch.zeros(count, 1)
     return {
-        "free": Query(count),
-        "conditioned": Query(count, condition),
-        "completed": Query(count, None, observed, mask),
-        "completed under conditions": Query(count, condition, observed, mask),
+        "free": Query(none, without),
+        "conditioned": Query(condition, with_one),
+        "completed": Query(none, without, observed, mask),
+        "completed under conditions": Query(condition, with_one, observed, mask),
     }
 
 
-def noise_for(trained: TrainedModel, draws: int, count: int, seed: int = 5) -> Tensor:
-    return torch.randn(draws, count, trained.model.noise_dim, generator=torch.Generator().manual_seed(seed))
+def noise_for(draws: int, count: int, seed: int = 5) -> list[DesignNoise]:
+    return design_noise(seed, 0, count, draws)
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ from epurecli.export.manifest import graph_file, read_manifest
 from epurecli.models.registry import schema_of
 from epurecli.sample.conditions import parse_grid, parse_settings
 from epurecli.sample.conditions import read_csv as read_conditions
-from epurecli.train.state import load_progress
+from epurecli.train.state import load_state
 
 CASES = Path(__file__).with_name("cases")
 COLUMNS = ("width_px", "height_px")
@@ -77,7 +77,7 @@ def manifest(path: Path) -> None:
     (path.parent / "sampler.onnx").write_bytes(b"")
     for name in facts["graphs"]:
         graph_file(path.parent, facts, name)
-    assert isinstance(facts["noise_dim"] + len(facts["conditions"]["columns"]), int)
+    assert isinstance(len(facts["conditions"]["columns"]), int)
     assert isinstance(facts["checkpoint"]["sha256"] + facts["model"], str)
 
 
@@ -110,21 +110,21 @@ def run_facts() -> bytes:
 def manifest_facts() -> bytes:
     facts = {
         "format": "epure-onnx",
-        "format_version": 1,
+        "format_version": 2,
         "model": "vae",
         "components": ["bt", "fpu"],
         "image_size": [64, 32],
-        "noise_dim": 8,
         "conditions": {"columns": COLUMNS},
         "checkpoint": {"sha256": "abc"},
         "graphs": {"sampler": {"file": "sampler.onnx", "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49"
-                                                                 "5991b7852b855"}},
+                                                                 "5991b7852b855", "inputs": [
+            {"name": "noise", "shape": ["batch", 8], "content": "normal"}]}},
     }  # fmt: skip
     return json.dumps(facts).encode()
 
 
 TABLE = b"matching,train,width_px,height_px\nd0,True,50,40\nd1,False,51.5,4e1\n"
-STATE = {"progress": '{"stage": 0, "epoch": 3, "rows": []}', "averaged": "2"}
+STATE = {"progress": '{"stage": 0, "epoch": 3, "rows": []}', "averaged": "[2]"}
 
 LOADERS = {
     "config": Loader(config, lambda: [shipped()[name].read_bytes() for name in SHIPPED]),
@@ -140,7 +140,7 @@ LOADERS = {
         (ImageFault,),
     ),
     "checkpoint": Loader(partial(at, "w.safetensors", load_tensors), lambda: [tensors({}), tensors(STATE)]),
-    "state": Loader(partial(at, "s.safetensors", load_progress), lambda: [tensors(STATE)]),
+    "state": Loader(partial(at, "s.safetensors", load_state), lambda: [tensors(STATE)]),
     "run": Loader(partial(at, "run.json", lambda path: read_run(path.parent)), lambda: [run_facts()]),
     "manifest": Loader(partial(at, "manifest.json", manifest), lambda: [manifest_facts()]),
 }  # fmt: skip

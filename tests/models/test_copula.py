@@ -21,7 +21,8 @@ from epurecli.config import load_config
 from epurecli.data.dataset import open_dataset
 from epurecli.models.registry import build, schema_of
 from epurecli.sample.sampler import Numbered, Request, draw
-from epurecli.train.loop import Run, train
+from epurecli.train.job import TrainingJob
+from epurecli.train.loop import train
 from epurecli.types import Mode
 
 PARTS, COUNT, TEST = 4, 5000, 1000
@@ -76,12 +77,12 @@ def test_copula(tmp_path: Path, capsys) -> None:
     torch.manual_seed(0)
     model = build(config)
     folder = start_run(config, dataset, tmp_path / "runs")
-    train(Run(model, dataset, folder, 0, torch.device("cpu")))
+    train(TrainingJob(model, dataset, folder, 0, torch.device("cpu")))
     trained = load_model(folder)
 
     def sample(request: Request) -> list:
         network = trained.model
-        return list(draw(request, network.generate, network.noise_dim, trained.scaler, torch.device("cpu")))
+        return list(draw(request, network.generate, trained.scaler, torch.device("cpu")))
 
     # unconditional: the 8 x 8 rank correlation; without dependence between components, the same parts shuffled
     ours = read(np.concatenate([d.images for d in sample(Request(Mode.UNCONDITIONAL, Numbered(4000), 1))]))

@@ -16,9 +16,10 @@ from epurecli.gmrf.dependence import canonical_correlations
 from epurecli.models.gmrf_mvae.config import Evidence, Posterior
 from epurecli.models.gmrf_mvae.model import GMRFMVAE, SHARPEST
 from epurecli.models.gmrf_mvae.networks import positive
-from epurecli.models.gmrf_mvae.prior import RATE, LatentPrior
+from epurecli.models.gmrf_mvae.prior import RATE, LearnedPrior
 from epurecli.models.registry import build, schema_of
-from epurecli.nn.shard import Shard
+from epurecli.nn.distributions import kl_divergence
+from epurecli.nn.step import Step
 from epurecli.types import Batch
 
 KINDS = [(Posterior.CONJUGATE, Evidence.ALL), (Posterior.CONJUGATE, Evidence.OWN), (Posterior.ASSEMBLED, Evidence.OWN)]
@@ -54,7 +55,7 @@ def say(model: GMRFMVAE, mean: Tensor, spread: Tensor) -> None:
 
 
 def set_prior(model: GMRFMVAE, mean: Tensor, covariance: Tensor) -> None:
-    model.latent.mean, model.latent.scale_tril = mean, torch.linalg.cholesky(covariance)
+    model.learned_prior.mean, model.learned_prior.scale_tril = mean, torch.linalg.cholesky(covariance)
 
 
 def batch(model: GMRFMVAE, count: int = 1) -> Batch:
@@ -69,16 +70,16 @@ def test_two_components_by_hand() -> None:
     set_prior(model, torch.zeros(2).double(), torch.tensor([[1.0, r], [r, 1.0]]).double())
     say(model, torch.tensor([[2.0], [9.0]]).double(), torch.tensor([[3.0], [5.0]]).double())
     mask = torch.tensor([[True, False]])
-    belief = model.infer(batch(model).image, mask)
+    inferred = model.infer(batch(model).image, mask)
     # z0: precision 1 + e, mean 2 e / (1 + e); z1 = r z0 + sqrt(1 - r^2) noise
     e = 3 / (1 + 3 / SHARPEST)
     mean, variance = 2 * e / (1 + e), 1 / (1 + e)
-    torch.testing.assert_close(belief.mean[0], torch.tensor([mean, mean * r]).double())
+    torch.testing.assert_close(inferred.mean[0], torch.tensor([mean, mean * r]).double())
     expected = torch.tensor([[variance, variance * r], [variance * r, 1 - r**2 + variance * r**2]]).double()
-    torch.testing.assert_close((belief.scale_tril @ belief.scale_tril.mT)[0], expected)
+    torch.testing.assert_close((inferred.scale_tril @ inferred.scale_tril.mT)[0], expected)
     # what component 1 adds is the prior's own conditional, so the divergence is that of z0 alone
     kl = 0.5 * (variance + mean**2 - 1 - np.log(variance))
-    torch.testing.assert_close(model.kl(belief), torch.tensor([kl]).double())
+    torch.testing.assert_close(kl_divergence(inferred, model.prior(), inferred.mean), torch.tensor([kl]).double())
 
 
 def test_evidence_on_all_latents_multiplies_what_the_observed_components_say() -> None:
@@ -90,18 +91,18 @@ def test_evidence_on_all_latents_multiplies_what_the_observed_components_say() -
     set_prior(model, torch.randn(6, generator=rng).double(), factor @ factor.mT + 0.5 * torch.eye(6).double())
     mean, spread = torch.randn(3, 6, generator=rng).double(), 0.1 + torch.rand(3, 6, generator=rng).double()
     say(model, mean, spread)
-    said = model.encode(batch(model).image)[1].view(3, 6)
+    said = model.components_of(batch(model).image)[1].view(3, 6)
     torch.testing.assert_close(said, spread, rtol=1e-2, atol=0)  # the limit on precisions is far away
     masks = torch.tensor([[True, False, False], [True, False, True], [True, True, True], [False, True, False]])
     image = batch(model, 4).image
     image[~masks] = torch.nan
-    belief, prior = model.infer(image, masks), model.gaussian_prior()
+    inferred, prior = model.infer(image, masks), model.gaussian_prior()
     for row, mask in enumerate(masks):
         weight = mask.double().unsqueeze(1) * said
         precision = torch.linalg.inv(prior.covariance) + torch.diag(weight.sum(0))
         right = torch.linalg.solve(prior.covariance, prior.mean) + (weight * mean).sum(0)
-        torch.testing.assert_close(belief.mean[row], torch.linalg.solve(precision, right))
-        spread = belief.scale_tril[row] @ belief.scale_tril[row].mT
+        torch.testing.assert_close(inferred.mean[row], torch.linalg.solve(precision, right))
+        spread = inferred.scale_tril[row] @ inferred.scale_tril[row].mT
         torch.testing.assert_close(spread, torch.linalg.inv(precision))
 
 
@@ -120,13 +121,13 @@ def test_elbo_is_its_monte_carlo_estimate(posterior: Posterior, evidence: Eviden
     try:
         rng = torch.Generator().manual_seed(2)
         wide = Batch(data.image.expand(count, -1, -1, -1), data.condition.expand(count, -1))
-        losses = model.elbo(wide, mask.expand(count, -1), present.expand(count, -1), 1.0, Shard(rng))
+        losses = model.elbo(wide, mask.expand(count, -1), present.expand(count, -1), 1.0, Step(rng))
     finally:
         torch.set_default_dtype(torch.float32)
-    belief, prior = model.infer(data.image, mask), model.gaussian_prior()
-    q = MultivariateNormal(belief.mean[0], scale_tril=belief.scale_tril[0])
+    inferred, prior = model.infer(data.image, mask), model.gaussian_prior()
+    q = MultivariateNormal(inferred.mean[0], scale_tril=inferred.scale_tril[0])
     p = MultivariateNormal(prior.mean, scale_tril=prior.scale_tril)
-    z = belief.mean + torch.randn(count, 6, generator=rng).double() @ belief.scale_tril[0].mT
+    z = inferred.mean + torch.randn(count, 6, generator=rng).double() @ inferred.scale_tril[0].mT
     divergence = q.log_prob(z) - p.log_prob(z)
     maps = model.maps(z, model.conditioning(wide.condition, present.expand(count, -1)))
     likelihood = model.likelihood.log_prob(maps, wide.image).sum(1)
@@ -151,11 +152,11 @@ def test_cross_modal_moments_of_the_assembled_posterior() -> None:
     mean, variance = torch.randn(3, 2, generator=rng).double(), 0.1 + torch.rand(3, 2, generator=rng).double()
     say(model, mean, variance)
     masks = torch.tensor([[True, False, False], [True, False, True]])
-    belief = model.infer(batch(model, 2).image, masks)
+    inferred = model.infer(batch(model, 2).image, masks)
     parts = ("encoded", "variance", "mask")
-    many = replace(belief, **{part: getattr(belief, part).repeat(20000, 1) for part in parts})
+    many = replace(inferred, **{part: getattr(inferred, part).repeat(20000, 1) for part in parts})
     draws = many.sample(torch.randn(40000, 6, generator=rng).double()).view(20000, 2, 6)
-    prior, means = model.gaussian_prior(), belief.mean
+    prior, means = model.gaussian_prior(), inferred.mean
     for row, mask in enumerate(masks):
         seen = mask.repeat_interleave(2)
         o = seen.nonzero().squeeze(1)
@@ -173,7 +174,7 @@ def test_prior_takes_a_step_to_the_moments_of_the_posteriors() -> None:
     """Mean and covariance of the mixture (1 - RATE) prior + RATE / B sum_i N(m_i, S_i), by the law of total
     covariance."""
     rng = torch.Generator().manual_seed(4)
-    prior = LatentPrior(3, 0.3).double()
+    prior = LearnedPrior(3, 0.3).double()
     factors = torch.randn(5, 3, 3, generator=rng).double()
     means, covariances = torch.randn(5, 3, generator=rng).double(), factors @ factors.mT
     weights = torch.tensor([1 - RATE, *[RATE / 5] * 5]).double()
@@ -181,32 +182,32 @@ def test_prior_takes_a_step_to_the_moments_of_the_posteriors() -> None:
     spreads = torch.cat([prior().covariance.unsqueeze(0), covariances])
     mean = weights @ centres
     expected = sum(w * (s + (c - mean).outer(c - mean)) for w, c, s in zip(weights, centres, spreads, strict=True))
-    prior.follow(means, covariances.mean(0), Shard(rng))
+    prior.update(means, covariances.mean(0), Step(rng))
     torch.testing.assert_close(prior.mean, mean)
     torch.testing.assert_close(prior().covariance, expected)
 
 
 @pytest.mark.parametrize(("posterior", "evidence"), KINDS)
-def test_prior_ends_at_the_aggregate_posterior_of_whole_designs(posterior: Posterior, evidence: Evidence) -> None:
+def test_prior_ends_at_the_aggregate_inferredof_whole_designs(posterior: Posterior, evidence: Evidence) -> None:
     """Encoders that do not move: training steps on a masked batch end at the moments of its posteriors when whole."""
     model = make(posterior, components=3, latent=2, evidence=evidence)
     with torch.no_grad():
         model.encoders.heads.bias.add_(3.0)  # evidence that says something: with less the fixed point takes longer
     data = batch(model, 8)
     mask, present = torch.tensor([[True, False, True]]).expand(8, -1), torch.ones(8, 1).double()
-    shard, before = Shard(torch.Generator().manual_seed(0)), model.gaussian_prior()
+    step, before = Step(torch.Generator().manual_seed(0)), model.gaussian_prior()
     torch.set_default_dtype(torch.float64)
     try:
-        model.elbo(data, mask, present, 1.0, shard)
+        model.elbo(data, mask, present, 1.0, step)
         assert torch.equal(model.gaussian_prior().covariance, before.covariance)  # evaluation moves nothing
-        model.latent.train()
+        model.learned_prior.train()
         for _ in range(600):
-            model.elbo(data, mask, present, 1.0, shard)
+            model.elbo(data, mask, present, 1.0, step)
     finally:
         torch.set_default_dtype(torch.float32)
-    belief = model.infer(data.image, torch.ones_like(mask))
-    spread = (belief.scale_tril @ belief.scale_tril.mT).mean(0) + torch.cov(belief.mean.mT, correction=0)
-    torch.testing.assert_close(model.latent.mean, belief.mean.mean(0), atol=1e-3, rtol=1e-2)
+    inferred = model.infer(data.image, torch.ones_like(mask))
+    spread = (inferred.scale_tril @ inferred.scale_tril.mT).mean(0) + torch.cov(inferred.mean.mT, correction=0)
+    torch.testing.assert_close(model.learned_prior.mean, inferred.mean.mean(0), atol=1e-3, rtol=1e-2)
     torch.testing.assert_close(model.gaussian_prior().covariance, spread, atol=5e-3, rtol=2e-2)
 
 
@@ -216,11 +217,11 @@ def test_prior_survives_what_breaks_a_free_symmetric_matrix() -> None:
     size, rng = 20, torch.Generator().manual_seed(0)
     basis = torch.linalg.qr(torch.randn(size, size, generator=rng))[0]
     truth = basis * torch.logspace(-2, 0.5, size)
-    prior, free = LatentPrior(size, 0.1), torch.nn.Parameter(torch.eye(size))
+    prior, free = LearnedPrior(size, 0.1), torch.nn.Parameter(torch.eye(size))
     optimizer, broke_at = torch.optim.Adam([free], lr=0.05), None
     for step in range(1000):
         x = torch.randn(64, size, generator=rng) @ truth.mT
-        prior.follow(x * 10.0 ** (step // 100 % 3 - 1), torch.zeros(size, size), Shard(rng))
+        prior.update(x * 10.0 ** (step // 100 % 3 - 1), torch.zeros(size, size), Step(rng))
         assert torch.linalg.cholesky_ex(prior().covariance.double()).info == 0, f"step {step}"
         if broke_at is None:
             tril, info = torch.linalg.cholesky_ex((free + free.mT) / 2)
@@ -266,11 +267,11 @@ def test_evidence_is_never_too_sharp_for_float32(evidence: Evidence) -> None:
     with torch.no_grad():
         model.encoders.heads.weight.zero_()
         model.encoders.heads.bias.fill_(1e12)
-    precision = model.encode(batch(model).image.float())[1]
+    precision = model.components_of(batch(model).image.float())[1]
     for one in precision.view(-1, 6):
-        torch.testing.assert_close(one, SHARPEST / model.latent.variance)
-    belief = model.infer(batch(model).image.float(), torch.ones(1, 3, dtype=torch.bool))
-    assert torch.isfinite(belief.scale_tril).all()
+        torch.testing.assert_close(one, SHARPEST / model.learned_prior.variance)
+    inferred = model.infer(batch(model).image.float(), torch.ones(1, 3, dtype=torch.bool))
+    assert torch.isfinite(inferred.scale_tril).all()
 
 
 @pytest.mark.parametrize("evidence", Evidence)
@@ -280,15 +281,15 @@ def test_a_completion_is_exact_in_float32_where_latents_spread_widely(evidence: 
     with torch.no_grad():  # as minutes of training leave them: spreads of 3 to 50, correlated, means far out
         factor = torch.tril(torch.randn(18, 18, dtype=torch.float64, generator=rng))
         spread = torch.logspace(0.5, 1.7, 18, dtype=torch.float64)[torch.randperm(18, generator=rng)]
-        wide.latent.scale_tril = factor / factor.norm(dim=1, keepdim=True) * spread.unsqueeze(1)
+        wide.learned_prior.scale_tril = factor / factor.norm(dim=1, keepdim=True) * spread.unsqueeze(1)
         wide.encoders.heads.weight *= 100
     narrow = copy.deepcopy(wide).float()
     image = torch.rand(64, 3, 16, 8, dtype=torch.float64, generator=rng).float()
     mask = torch.rand(64, 3, generator=rng) < 0.5
     mask[~mask.any(1), 0] = True
-    mean, precision = (x.detach() for x in narrow.encode(image * mask[..., None, None]))
-    narrow.encode = lambda _: (mean, precision)  # what the networks round is not the point
-    wide.encode = lambda _: (mean.double(), precision.double())
+    mean, precision = (x.detach() for x in narrow.components_of(image * mask[..., None, None]))
+    narrow.components_of = lambda _: (mean, precision)  # what the networks round is not the point
+    wide.components_of = lambda _: (mean.double(), precision.double())
     exact, found = wide.infer(image.double(), mask), narrow.infer(image, mask)
     assert float((found.mean - exact.mean).abs().max()) < 3e-5
     assert float((found.scale_tril - exact.scale_tril).abs().max()) < 3e-5

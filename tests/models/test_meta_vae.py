@@ -18,7 +18,8 @@ from epurecli.models.counting import count_config
 from epurecli.models.meta_vae.model import MetaVAE
 from epurecli.models.meta_vae.pretrained import file_name
 from epurecli.models.registry import build, schema_of
-from epurecli.train.loop import Run, train
+from epurecli.train.job import TrainingJob
+from epurecli.train.loop import train
 
 NAMES = ("group_nc", "group_km", "bt", "fpu", "tpc")
 
@@ -36,7 +37,7 @@ def trained(folder: Path, *overrides: str, model: MetaVAE | None = None) -> tupl
     model = model or build(config)
     model.load_pretrained()
     run = start_run(config, dataset, folder)
-    train(Run(model, dataset, run, 0, torch.device("cpu")))
+    train(TrainingJob(model, dataset, run, 0, torch.device("cpu")))
     return model, run
 
 
@@ -61,8 +62,8 @@ def test_frozen_decoders_are_bit_identical_after_stage_2(tmp_path: Path) -> None
 class Thawed(MetaVAE):
     """Stage 2 also trains the decoders: what the test above must notice."""
 
-    def model_stages(self):
-        first, second = super().model_stages()
+    def own_stages(self):
+        first, second = super().own_stages()
         (objective,) = second.objectives
         objective = replace(objective, trains=(*objective.trains, self.marginal_decoders))
         return [first, replace(second, objectives=(objective,))]

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from epurecli.config import load_config
-from epurecli.config.schema import Claim, LatentPriorConfig
+from epurecli.config.latent import LatentPriorConfig
+from epurecli.config.schema import Claim
 from epurecli.errors import ConfigError, UsageError
-from epurecli.models.base import GenerativeModel, mean_iou
+from epurecli.models.contract import GenerativeModel
 from epurecli.models.counting import count_config
+from epurecli.models.latent import mean_iou
 from epurecli.models.registry import ROOMS, build, model_class, room_of, schema_of
 
 
@@ -64,6 +66,6 @@ def test_a_flow_does_not_make_the_model_frozen(name: str) -> None:
     config = load_config(name, schema_of)
     without = config.model.model_copy(update={"latent_prior": LatentPriorConfig()})
     plain = build(config.model_copy(update={"model": without}))
-    flow = sum(p.numel() for p in build(config).latent_prior.parameters())
+    flow = sum(p.numel() for p in build(config).flow.parameters())
     trained = sum(p.numel() for o in plain.stages()[-1].objectives for p in o.parameters())
     assert count_config(name).trainable == trained + flow

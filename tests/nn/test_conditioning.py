@@ -7,9 +7,9 @@ import torch
 from scipy import stats
 from torch import nn
 
-from epurecli.nn.conditioning import EMBEDDING, ConditionEmbedding, heed_latent
+from epurecli.nn.conditioning import EMBEDDING, ConditionEmbedding, scale_latent_weights
 from epurecli.nn.grouped import GroupedLinear
-from epurecli.nn.shard import Shard
+from epurecli.nn.step import Step
 
 
 def test_no_condition_starts_at_zero_and_ignores_the_values() -> None:
@@ -48,18 +48,18 @@ def test_a_model_without_conditions() -> None:
 
 def test_presence_is_dropped_at_the_stated_rate_from_the_generator() -> None:
     embed = ConditionEmbedding(2, dropout=0.1)
-    present = embed.draw_presence(20_000, Shard(torch.Generator().manual_seed(0)))
+    present = embed.draw_presence(20_000, Step(torch.Generator().manual_seed(0)))
     assert present.shape == (20_000, 1)
     assert set(present.unique().tolist()) == {0.0, 1.0}
     assert stats.binomtest(int((present == 0).sum()), 20_000, 0.1).pvalue > 0.01
-    assert torch.equal(present, embed.draw_presence(20_000, Shard(torch.Generator().manual_seed(0))))
-    assert ConditionEmbedding(2, dropout=0.0).draw_presence(1000, Shard(torch.Generator().manual_seed(0))).all()
+    assert torch.equal(present, embed.draw_presence(20_000, Step(torch.Generator().manual_seed(0))))
+    assert ConditionEmbedding(2, dropout=0.0).draw_presence(1000, Step(torch.Generator().manual_seed(0))).all()
 
 
 @pytest.mark.parametrize("layer", [nn.Linear(8 + EMBEDDING, 500), GroupedLinear(2, 8 + EMBEDDING, 500)])
 def test_a_latent_is_heard_as_if_it_were_the_only_input(layer: nn.Module) -> None:
     before = layer.weight.detach().clone()
-    heed_latent(layer, 8)
+    scale_latent_weights(layer, 8)
     assert torch.equal(layer.weight[:, 8:], before[:, 8:])
     alone = nn.Linear(8, 5000).weight.std()
     torch.testing.assert_close(layer.weight[:, :8].std(), alone, rtol=0.05, atol=0)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from epurecli.nn.flow import ConditionalFlow
-from epurecli.nn.shard import Shard
+from epurecli.nn.step import Step
 
 B, D = 6, 2
 
@@ -23,7 +23,7 @@ def flow_of(size: int, layers: int = 4, cond_dim: int = D) -> ConditionalFlow:
     rng = torch.Generator().manual_seed(2)
     condition = torch.randn(200, cond_dim, generator=rng, dtype=torch.float64)
     seen = torch.randn(200, size, generator=rng, dtype=torch.float64) + 0.3 * condition.sum(1, keepdim=True)
-    flow.linear.follow(seen, condition, Shard(rng))
+    flow.linear.update(seen, condition, Step(rng))
     return flow
 
 

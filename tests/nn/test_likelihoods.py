@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from epurecli.config.schema import Likelihood
+from epurecli.config.latent import Likelihood
 from epurecli.nn.likelihoods import CalibratedGaussian, likelihood_of
 
 B, C, H, W = 3, 4, 8, 5

@@ -8,10 +8,10 @@ import torch
 
 from epurecli.nn import regression
 from epurecli.nn.regression import LinearGaussian
-from epurecli.nn.shard import Shard
+from epurecli.nn.step import Step
 
 N, D, ROWS = 4, 2, 3000
-ALONE = Shard(torch.Generator())
+ALONE = Step(torch.Generator())
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def fitted(data, monkeypatch) -> LinearGaussian:
     monkeypatch.setattr(regression, "BELIEVED", 0)
     model = LinearGaussian(N, D).double()
     for z, condition in zip(*(x.split(1000) for x in data), strict=True):
-        model.follow(z, condition, ALONE)
+        model.update(z, condition, ALONE)
     return model
 
 
@@ -66,13 +66,13 @@ def test_rows_choose_for_themselves(data, fitted) -> None:
 def test_few_designs_leave_it_regular() -> None:
     """Three designs in ten dimensions: no factor is singular, whatever they are."""
     model = LinearGaussian(10, D)
-    model.follow(torch.ones(3, 10), torch.ones(3, D), ALONE)
+    model.update(torch.ones(3, 10), torch.ones(3, D), ALONE)
     assert (model.factors.diagonal(dim1=-2, dim2=-1) > 0.5).all()
 
 
 def test_without_condition_columns() -> None:
     model = LinearGaussian(3, 0)
-    model.follow(torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) + 5, torch.zeros(500, 0), ALONE)
+    model.update(torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) + 5, torch.zeros(500, 0), ALONE)
     torch.testing.assert_close(model.factors[0], model.factors[1])
     assert model(torch.zeros(1, 3), torch.zeros(1, 0), torch.ones(1, 1)).min() > 4
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 from epurecli.data.conditions import ConditionScaler
 from epurecli.sample.sampler import BLOCK, Request, cut, draw, grouped
 from epurecli.sample.writer import Drawn
-from epurecli.types import Mode, Query
+from epurecli.types import Mode, Noise, Query
 
 C, H, W, D, N = 3, 8, 4, 2, 5
 CPU = torch.device("cpu")
@@ -20,12 +22,13 @@ MATRIX = torch.randn(N, C * H * W, generator=torch.Generator().manual_seed(0))
 queries: list[Query] = []
 
 
-def generate(query: Query, noise: Tensor) -> Tensor:  # (S, B, N) -> (S, B, C, H, W)
+def generate(query: Query, noise: Sequence[Noise]) -> Tensor:  # -> (S, B, C, H, W)
     """A model in one line; like a network's, its bits depend on the place in the batch and on the batch's size."""
     queries.append(query)
-    shift = 0 if query.condition is None else query.condition.sum(1)[None, :, None]
-    place = 1e-6 * torch.arange(noise.shape[1])[None, :, None] + 1e-7 * noise.shape[1]
-    images = (noise @ MATRIX + shift + place).sigmoid().unflatten(2, (C, H, W))
+    shift = (query.condition * query.present).sum(1)[None, :, None]
+    place = 1e-6 * torch.arange(len(query))[None, :, None] + 1e-7 * len(query)
+    drawn = torch.stack([n.normal(N) for n in noise])  # (S, B, N)
+    images = (drawn @ MATRIX + shift + place).sigmoid().unflatten(2, (C, H, W))
     if query.observed is None:
         return images
     return torch.where(query.mask[..., None, None], query.observed, images)
@@ -44,7 +47,7 @@ def request_of(count: int, mode: Mode = Mode.CONDITIONAL, **options) -> Request:
 
 
 def everything(request: Request, **options) -> Drawn:
-    (whole,) = grouped(draw(request, generate, N, SCALER, CPU, **options), 10**9)
+    (whole,) = grouped(draw(request, generate, SCALER, CPU, **options), 10**9)
     return whole
 
 
@@ -72,7 +75,7 @@ def test_a_design_is_the_same_however_many_are_asked_for(mode: Mode, count: int)
 @pytest.mark.parametrize("batch_sz", [1, 7, 16, 64, 1000])
 def test_the_batch_size_only_groups(batch_sz: int) -> None:
     request = request_of(50, Mode.INPAINTING, draws=2)
-    groups = list(grouped(draw(request, generate, N, SCALER, CPU), batch_sz))
+    groups = list(grouped(draw(request, generate, SCALER, CPU), batch_sz))
     sizes = [len(group) for group in groups]
     assert sum(sizes) == 50
     assert all(size >= min(batch_sz, BLOCK) for size in sizes[:-1])
@@ -96,7 +99,7 @@ def test_a_share_of_a_share_counts_on() -> None:
 
 def test_a_share_starts_with_a_block() -> None:
     with pytest.raises(ValueError, match="multiple of 16"):
-        next(draw(cut(request_of(50), 5, 50), generate, N, SCALER, CPU))
+        next(draw(cut(request_of(50), 5, 50), generate, SCALER, CPU))
 
 
 def test_more_draws_keep_the_first_ones() -> None:
@@ -142,13 +145,13 @@ def test_the_model_is_asked_in_its_own_units_and_whole_blocks() -> None:
     queries.clear()
     request = request_of(20)
     everything(request)
-    assert [query.count for query in queries] == [BLOCK, BLOCK]
+    assert [len(query) for query in queries] == [BLOCK, BLOCK]
     np.testing.assert_allclose(queries[0].condition, SCALER.encode(request.conditions[:BLOCK]))
     assert queries[0].condition.dtype == torch.float32
     queries.clear()
     request = request_of(20, Mode.INPAINTING)
     everything(request)
-    assert queries[1].condition is None
+    assert not queries[1].present.any()
     assert torch.equal(queries[1].observed[:4], torch.from_numpy(request.images[request.rows[16:]]) / 255)
     assert torch.equal(queries[1].mask[:4], torch.from_numpy(request.mask[16:]))
 

@@ -14,17 +14,17 @@ from epurecli.checkpoint import start_run
 from epurecli.config import RunConfig, load_config
 from epurecli.config.schema import StageConfig
 from epurecli.data.dataset import Dataset, open_dataset
-from epurecli.models.base import Objective, Stage
+from epurecli.models.contract import Objective, Stage
 from epurecli.models.registry import build, schema_of
-from epurecli.nn.shard import Shard
-from epurecli.train.loop import Run
-from epurecli.types import Batch, Clock, Losses
+from epurecli.nn.step import Step
+from epurecli.train.job import TrainingJob
+from epurecli.types import Batch, Losses
 
 
 @pytest.fixture(scope="session")
 def small() -> RunConfig:
-    """80 toy tyres: 70 to train, 10 to test."""
-    return load_config("vae_toy_test", schema_of, ["data.toy.count=80"])
+    """88 toy tyres: 70 to train, 7 to validate, 11 to test."""
+    return load_config("vae_toy_test", schema_of, ["data.toy.count=88"])
 
 
 @pytest.fixture(scope="session")
@@ -46,25 +46,25 @@ class Point(nn.Module):
         self.slopes: Callable[[int], float] = lambda step: 1.0
         self.figures: Sequence[float] | None = None
         self.seen: list[Tensor] = []  # conditions of training batches
-        self.clocks: list[Clock] = []
+        self.steps: list[Step] = []
         self.at_validation: list[float] = []
 
     @property
     def w(self) -> float:
         return self.inner.weight.item()
 
-    def loss(self, batch: Batch, clock: Clock, shard: Shard) -> Losses:
+    def loss(self, batch: Batch, step: Step) -> Losses:
         self.seen.append(batch.condition)
-        self.clocks.append(clock)
-        total = self.slopes(clock.step) * self.inner.weight.sum()
-        return Losses(total, {"image": batch.image.mean(), "noise": torch.rand((), generator=shard.generator)})
+        self.steps.append(step)
+        total = self.slopes(step.index) * self.inner.weight.sum()
+        return Losses(total, {"image": batch.image.mean(), "noise": torch.rand((), generator=step.generator)})
 
-    def validate(self, batch: Batch, clock: Clock, shard: Shard) -> Losses:
+    def validate(self, batch: Batch, step: Step) -> Losses:
         self.at_validation.append(self.w)
         figure = self.inner.weight.detach().sum()
         if self.figures is not None:
-            figure = torch.tensor(float(self.figures[clock.epoch - 1]))
-        return Losses(figure, {"image": batch.image.mean(), "noise": torch.rand((), generator=shard.generator)})
+            figure = torch.tensor(float(self.figures[step.epoch - 1]))
+        return Losses(figure, {"image": batch.image.mean(), "noise": torch.rand((), generator=step.generator)})
 
     def stages(self) -> list[Stage]:
         return [Stage("pull", self.settings, (Objective("pull", (self.inner,), self.loss),), self.validate)]
@@ -74,12 +74,12 @@ class Point(nn.Module):
 
 
 @pytest.fixture
-def make_run(small: RunConfig, dataset: Dataset, tmp_path: Path) -> Callable[..., Run]:
+def make_run(small: RunConfig, dataset: Dataset, tmp_path: Path) -> Callable[..., TrainingJob]:
     """A run of any model in a new run folder (or `folder`)."""
 
-    def make(model: nn.Module, folder: Path | None = None, seed: int = 0, data: Dataset = dataset) -> Run:
+    def make(model: nn.Module, folder: Path | None = None, seed: int = 0, data: Dataset = dataset) -> TrainingJob:
         folder = folder or start_run(model.config, data, tmp_path / "runs")
-        return Run(model, data, folder, seed, torch.device("cpu"))
+        return TrainingJob(model, data, folder, seed, torch.device("cpu"))
 
     return make
 
@@ -89,8 +89,9 @@ def point(small: RunConfig, make_run) -> Callable[..., SimpleNamespace]:
     """A `Point` and its run, ready to train: point(epochs=3, lr=0.1, ...)."""
 
     def make(**settings: object) -> SimpleNamespace:
+        training = small.training.model_copy(update={"budget_s": settings.pop("budget_s", None)})
         stage = StageConfig(**{"batch_size": 35, "epochs": 1, "lr": 0.1, "grad_clip": 100.0, **settings})
-        model = Point(small, stage)
+        model = Point(small.model_copy(update={"training": training}), stage)
         return SimpleNamespace(model=model, run=make_run(model))
 
     return make

@@ -19,12 +19,13 @@ def flow_run(make_run, new_model, small):
 def test_codes_are_those_of_the_designs(make_run, new_model, small) -> None:
     run, stage = flow_run(make_run, new_model, small)
     codes = Encoded(run, stage)
-    assert (len(codes.train), len(codes.test)) == (len(run.dataset.train), len(run.dataset.test))
-    for own, theirs in ((codes.train, run.dataset.train), (codes.test, run.dataset.test)):
-        picked = np.array([5, 0, 9])
+    assert (len(codes.train), len(codes.validation)) == (len(run.dataset.train), len(run.dataset.validation))
+    for own, theirs in ((codes.train, run.dataset.train), (codes.validation, run.dataset.validation)):
+        picked = np.array([3, 0, 2])
         batch, images = codes.batch(own[picked], run.device), run.dataset.batch(theirs[picked])
-        torch.testing.assert_close(batch.image, run.model.code(images.image))
-        torch.testing.assert_close(run.model.belief(batch.image).mean, run.model.infer_whole(images).mean)
+        code = run.model.encode_whole(images.image)
+        torch.testing.assert_close(batch.image, code)
+        torch.testing.assert_close(run.model.posterior(batch.image).mean, run.model.posterior(code).mean)
         assert torch.equal(batch.condition, images.condition)
     assert not batch.image.requires_grad
 
@@ -33,8 +34,8 @@ def test_a_large_set_is_drawn_from(make_run, new_model, small, monkeypatch) -> N
     monkeypatch.setattr(encoded, "LARGEST", 20)
     run, stage = flow_run(make_run, new_model, small)
     codes = Encoded(run, stage)
-    assert (len(codes.train), len(codes.test), len(codes.codes)) == (20, 10, 30)
-    known = run.model.code(run.dataset.batch(run.dataset.train).image)
+    assert (len(codes.train), len(codes.validation), len(codes.codes)) == (20, 7, 27)
+    known = run.model.encode_whole(run.dataset.batch(run.dataset.train).image)
     rows = torch.cdist(codes.codes[:20], known).argmin(1)
     assert len(rows.unique()) == 20
     assert rows.max() >= 20  # not the first ones

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from epurecli.checkpoint import load_tensors, newest_run, read_metrics, read_run
 from epurecli.errors import NotFound, NumericalError
-from epurecli.models.base import Objective, Stage
+from epurecli.models.contract import Objective, Stage
 from epurecli.train.loop import Stopped, train
 from epurecli.types import Losses
 
@@ -93,8 +95,32 @@ def test_training_and_validation_figures_come_from_their_own_designs(point, data
     train(case.run)
     for row in read_metrics(case.run.folder):
         assert row["train_image"] == pytest.approx(dataset.images[dataset.train].mean() / 255, rel=1e-4)
-        assert row["val_image"] == pytest.approx(dataset.images[dataset.test].mean() / 255, rel=1e-4)
-    assert abs(dataset.images[dataset.train].mean() / dataset.images[dataset.test].mean() - 1) > 1e-3
+        assert row["val_image"] == pytest.approx(dataset.images[dataset.validation].mean() / 255, rel=1e-4)
+    assert abs(dataset.images[dataset.train].mean() / dataset.images[dataset.validation].mean() - 1) > 1e-3
+
+
+def test_training_never_reads_a_test_design(small, dataset, make_run, new_model) -> None:
+    """Unreadable test designs with conditions that are not numbers: every stage gives the same weights, bit for bit."""
+    tree = small.model_dump()
+    tree["model"]["latent_prior"]["kind"] = "flow"
+    config = type(small).model_validate(tree)
+
+    class Spoilt:
+        """The images, of which the test designs cannot be read."""
+
+        def take(self, indices):
+            assert not set(np.asarray(indices).tolist()) & set(dataset.test.tolist()), "a test design was read"
+            return dataset.store.take(indices)
+
+    conditions = dataset.conditions.copy()
+    conditions[dataset.test] = np.nan
+    spoilt = replace(dataset, store=Spoilt(), conditions=conditions)
+    weights = []
+    for data in (dataset, spoilt):
+        run = make_run(new_model(config), data=data)
+        train(run)
+        weights.append(load_tensors(run.folder / "best.safetensors")[1]["sha256"])
+    assert weights[0] == weights[1]
 
 
 def test_validation_has_the_same_noise_every_time_and_training_new_noise(point) -> None:
@@ -105,10 +131,11 @@ def test_validation_has_the_same_noise_every_time_and_training_new_noise(point) 
     assert len({row["train_noise"] for row in rows}) == 3
 
 
-def test_the_clock_counts_epochs_and_steps(point) -> None:
+def test_a_loss_is_told_epochs_and_steps(point) -> None:
     case = point(epochs=2)
     train(case.run)
-    assert [(c.epoch, c.epochs, c.step) for c in case.model.clocks] == [(0, 2, 0), (0, 2, 1), (1, 2, 2), (1, 2, 3)]
+    assert [(s.epoch, s.index) for s in case.model.steps] == [(0, 0), (0, 1), (1, 2), (1, 3)]
+    assert {s.settings for s in case.model.steps} == {case.model.settings}
 
 
 @pytest.mark.parametrize(("epochs", "every", "evaluated"), [(5, 2, [2, 4, 5]), (4, 2, [2, 4]), (3, 10, [3])])
@@ -187,7 +214,7 @@ def test_a_loss_that_is_not_finite_ends_in_a_message_and_the_best_is_kept(point,
 
 def test_a_gradient_that_is_not_finite_counts_too(point) -> None:
     case = point(epochs=4)
-    case.model.loss = lambda batch, clock, rng: Losses(case.model.inner.weight.sum().sqrt())  # d sqrt at 0: infinite
+    case.model.loss = lambda batch, step: Losses(case.model.inner.weight.sum().sqrt())  # d sqrt at 0: infinite
     with pytest.raises(NumericalError, match=r"gradient's norm (inf|nan)"):
         train(case.run)
 
@@ -216,11 +243,11 @@ def test_objectives_take_turns_and_freeze_each_other(point) -> None:
     model.other = nn.Linear(1, 1, bias=False)
 
     def loss_of(name: str, mine: nn.Module, theirs: nn.Module):
-        def loss(batch, clock, rng):
+        def loss(batch, step):
             assert mine.training
             assert not theirs.training
             assert not theirs.weight.requires_grad
-            log.append((name, clock.step, model.inner.weight.item(), model.other.weight.item()))
+            log.append((name, step.index, model.inner.weight.item(), model.other.weight.item()))
             return Losses((mine.weight * theirs.weight).sum() + mine.weight.sum())
 
         return loss
@@ -230,7 +257,7 @@ def test_objectives_take_turns_and_freeze_each_other(point) -> None:
     model.stages = lambda: [Stage("game", model.settings, (critic, player), model.validate)]
     train(case.run)
     assert [(name, step) for name, step, *_ in log] == [
-        ("critic", 0), ("critic", 1), ("player", 2), ("critic", 3), ("critic", 4), ("player", 5),
+        ("critic", 0), ("critic", 1), ("player", 0), ("critic", 2), ("critic", 3), ("player", 1),
     ]  # fmt: skip
     inner, other = [entry[2] for entry in log], [entry[3] for entry in log]
     assert inner[0] == inner[1] == inner[2] != inner[3] == inner[4]
@@ -265,7 +292,7 @@ def test_a_real_model_learns_a_few_designs_by_heart(small, dataset, make_run, ne
     config = load_config(
         "vae_toy_test",
         schema_of,
-        ["data.toy.count=80", "training.epochs=25", "training.lr=5e-3", "training.batch_size=35", "model.dropout_p=0"],
+        ["data.toy.count=88", "training.epochs=25", "training.lr=5e-3", "training.batch_size=35", "model.dropout_p=0"],
     )
     run = make_run(new_model(config))
     train(run)

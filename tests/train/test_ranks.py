@@ -25,10 +25,10 @@ import copy, sys, torch
 from epurecli.config import load_config
 from epurecli.data.dataset import open_dataset
 from epurecli.models.registry import build, schema_of
-from epurecli.nn.shard import Shard
-from epurecli.train.loop import arm
+from epurecli.models.contract import set_trainable
+from epurecli.nn.step import Step
 from epurecli.train.ranks import start_ranks
-from epurecli.types import Batch, Clock
+from epurecli.types import Batch
 
 torch.set_default_dtype(torch.float64)
 ranks = start_ranks(2, 1, torch.device("cpu"))
@@ -50,12 +50,12 @@ for name in sys.argv[1:]:
     for one, two in zip(alone.stages(), shared.stages(), strict=True):
         for own, joint in zip(one.objectives, two.objectives, strict=True):
             for model, objective in ((alone, own), (shared, joint)):
-                arm(model, objective)
-            clock = Clock(one.settings.epochs - 1, one.settings.epochs, 3)
-            own.loss(one.view(batch), clock, Shard(torch.Generator().manual_seed(1))).total.backward()
-            shard = ranks.shard(torch.Generator().manual_seed(1), 7)
+                set_trainable(model, objective)
+            told = one.settings, one.settings.epochs - 1, 3
+            own.loss(one.view(batch), Step(torch.Generator().manual_seed(1), *told)).total.backward()
+            step = ranks.step(torch.Generator().manual_seed(1), 7, *told)
             loss = ranks.loss(joint)
-            ranks.backward(loss(two.view(part), clock, shard).total, len(part), shard)
+            ranks.backward(loss(two.view(part), step).total, len(part), step)
             others = dict(shared.named_parameters())
             for key, weight in alone.named_parameters():
                 if weight.grad is not None:
@@ -109,9 +109,10 @@ def trainer(tmp_path: Path) -> Trainer:
 def small(model: str, *more: str) -> list[str]:
     """Few designs in batches that no number of processes divides, a flow, no dropout (each rank draws its own), and
     no bfloat16, whose rounding is larger than what the tests look for."""
-    stages = ["stage1", "stage2"] if model == "meta_vae" else [""]
-    keys = {"epochs": 3, "batch_size": 15, "lr": 1e-4, "max_mask_prob": 0.7}
-    settings = [f"training.{stage}.{k}={v}".replace("..", ".") for stage in stages for k, v in keys.items()]
+    stages = ["stage1.", "stage2."] if model == "meta_vae" else [""]
+    keys = {"epochs": 3, "batch_size": 15, "lr": 1e-4}
+    settings = [f"training.{stage}{k}={v}" for stage in stages for k, v in keys.items()]
+    settings += [f"training.{stages[-1]}max_mask_prob=0.7"]
     settings += [
         "training.precision=fp32",
         "data.toy.count=80",

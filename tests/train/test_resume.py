@@ -17,13 +17,13 @@ from epurecli.data.dataset import open_dataset
 from epurecli.errors import CheckpointError
 from epurecli.models.registry import ROOMS, schema_of
 from epurecli.train.loop import Stopped, train
-from epurecli.train.state import generator, load_progress
+from epurecli.train.state import generator, load_state
 
 TIMES = ("seconds", "designs_per_s")
 
 
 def config_of(name: str, *overrides: str) -> RunConfig:
-    return load_config(f"{name}_toy_test", schema_of, ["data.toy.count=80", *overrides])
+    return load_config(f"{name}_toy_test", schema_of, ["data.toy.count=88", *overrides])
 
 
 def stop_after(steps: int):
@@ -119,7 +119,7 @@ def test_resuming_a_finished_run_changes_nothing(make_run, new_model) -> None:
 def test_a_file_that_is_no_state_is_refused(tmp_path: Path) -> None:
     save_tensors(tmp_path / "state.safetensors", {"x": torch.zeros(1)}, {"progress": "{}"})
     with pytest.raises(CheckpointError, match="not a training state"):
-        load_progress(tmp_path / "state.safetensors")
+        load_state(tmp_path / "state.safetensors")
 
 
 def test_generators_have_their_purpose() -> None:

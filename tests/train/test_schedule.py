@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from epurecli.config.schema import StageConfig
-from epurecli.models.base import Objective
+from epurecli.config.schema import OptimizerConfig, StageConfig
+from epurecli.models.contract import Objective, Stage
 from epurecli.train.ema import Average
-from epurecli.train.schedule import build_optimizer, learning_rate, on_plateau
+from epurecli.train.schedule import learning_rate, on_plateau, stage_budget
+from epurecli.train.worker import average_of, build_optimizer
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ from epurecli.train.schedule import build_optimizer, learning_rate, on_plateau
 )
 def test_rates(settings: dict, step: int, progress: float, scale: float, expected: float) -> None:
     stage = StageConfig(lr=0.2, **settings)
-    assert learning_rate(stage, step, progress, scale) == pytest.approx(expected, abs=1e-12)
+    assert learning_rate(stage, stage, step, progress, scale) == pytest.approx(expected, abs=1e-12)
 
 
 def test_both_names_of_the_plateau() -> None:
@@ -51,6 +52,30 @@ def test_the_optimizer_is_the_one_asked_for() -> None:
     group = adam.param_groups[0]
     assert (group["lr"], group["weight_decay"]) == (0.5, 0.1)
     assert {id(p) for p in group["params"]} == {id(p) for p in objective.parameters()}
+
+
+def test_an_objective_may_bring_its_own_optimizer_and_go_without_an_average() -> None:
+    part, stage = nn.Linear(2, 2), StageConfig(lr=0.5, ema_decay=0.9, warmup_steps=4)
+    own = OptimizerConfig(optimizer="adam", lr=0.2, betas=(0.0, 0.9), grad_clip=7.0)
+    critic = Objective("critic", (part,), loss=None, optimizer=own, averaged=False)
+    optimizer = build_optimizer(critic, stage)
+    assert type(optimizer) is torch.optim.Adam
+    assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["betas"]) == (0.2, (0.0, 0.9))
+    assert average_of(critic, stage.ema_decay) is None
+    assert average_of(Objective("other", (part,), loss=None), stage.ema_decay) is not None
+    assert learning_rate(own, stage, 1, 0.0, 1.0) == pytest.approx(0.1)  # the stage's warm-up of its own rate
+
+
+def test_a_parameter_that_two_modules_share_is_trained_once() -> None:
+    first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+    second.weight = first.weight
+    assert len(list(Objective("x", (first, second), loss=None).parameters())) == 3
+
+
+def test_a_budget_is_divided_by_the_shares() -> None:
+    stages = [Stage(str(share), StageConfig(share=share), ()) for share in (1.0, 2.0, 5.0)]
+    assert [stage_budget(16.0, stages, i) for i in range(3)] == pytest.approx([2.0, 4.0, 10.0])
+    assert stage_budget(None, stages, 0) is None
 
 
 def test_the_average_follows_its_formula() -> None:

@@ -1,1 +1,4 @@
-"""GMRF MVAE: one VAE per component, their latents coupled by a Gaussian Markov random field. Source: plan, part 2."""
+"""GMRF MVAE: one VAE per component, their latents coupled by a Gaussian Markov random field.
+
+Source: docs/plan.md, GMRF MVAE.
+"""

@@ -7,14 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from epurecli.config.schema import Claim, ModelConfig, RunConfig, TrainingConfig
+from epurecli.config.latent import LatentModelConfig, LatentRunConfig, MaskedTraining
+from epurecli.config.schema import Claim
 
 
 class Posterior(StrEnum):
     """How q(z | observed components) is put together."""
 
     CONJUGATE = "conjugate"  # prior times Gaussian evidence of each observed component: any subset, one formula
-    ASSEMBLED = "assembled"  # the plan's: means, variances and a coupling network
+    ASSEMBLED = "assembled"  # docs/plan.md: means, variances and a coupling network
 
 
 class Evidence(StrEnum):
@@ -24,8 +25,8 @@ class Evidence(StrEnum):
     ALL = "all"  # every component's: completions are closer to the truth, but their draws hardly differ
 
 
-class GMRFModelConfig(ModelConfig):
-    """The plan's keys (section 2.3), the posterior and the patch size."""
+class GMRFModelConfig(LatentModelConfig):
+    """The keys of docs/plan.md (GMRF MVAE), the posterior and the patch size."""
 
     type: Literal["gmrf_mvae"]
     channels: Literal[1] = 1  # per component
@@ -43,10 +44,10 @@ class GMRFModelConfig(ModelConfig):
     patch_size: Literal[1, 2, 4] = 1
 
 
-class GMRFConfig(RunConfig):
+class GMRFConfig(LatentRunConfig):
     """A whole GMRF MVAE run."""
 
     CLAIM = Claim(total=(4.5, 5.5), text="4.5-5.5 M")
 
     model: GMRFModelConfig
-    training: TrainingConfig
+    training: MaskedTraining

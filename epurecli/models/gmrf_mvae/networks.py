@@ -1,4 +1,4 @@
-"""The component encoders and the coupling network. Source: plan, section 2.1."""
+"""The component encoders and the coupling network. Source: docs/plan.md, GMRF MVAE."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from epurecli.gmrf import coupling_size
 from epurecli.models.gmrf_mvae.config import GMRFModelConfig
-from epurecli.nn.conditioning import EMBEDDING, heed_latent
+from epurecli.nn.conditioning import EMBEDDING, scale_latent_weights
 from epurecli.nn.grouped import GroupedLinear
 from epurecli.nn.resnet import Decoder, Encoder, widths
 
@@ -43,7 +43,7 @@ class ComponentDecoders(nn.Module):
         sizes = widths(config.nf, config.nf_max_d, config.patch_size)[::-1]
         self.trunks = nn.ModuleList(Decoder(1, config.image_size, sizes, config.patch_size) for _ in range(components))
         self.expand = GroupedLinear(components, config.latent_dim + EMBEDDING, self.trunks[0].features)
-        heed_latent(self.expand, config.latent_dim)
+        scale_latent_weights(self.expand, config.latent_dim)
 
     def forward(self, z: Tensor, embedding: Tensor) -> Tensor:  # (B, C, L), (B, 256) -> (B, C, H, W)
         given = embedding.unsqueeze(1).expand(-1, len(self.trunks), -1)

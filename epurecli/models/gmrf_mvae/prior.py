@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from epurecli.gmrf import GaussianPrior, cholesky
 from epurecli.nn.moments import moment_step
-from epurecli.nn.shard import Shard
+from epurecli.nn.step import Step
 
 RATE = 0.02  # of the way to each batch's moments: with batches of 64 the prior remembers some 3,000 designs
 
 
-class LatentPrior(nn.Module):
+class LearnedPrior(nn.Module):
     """p(z) = N(mean, L L^T), kept as its Cholesky factor L and learned in closed form.
 
     For given posteriors N(m_i, S_i) the KL-optimal prior has the moments of their mixture: mean E[m_i], covariance
@@ -40,11 +40,11 @@ class LatentPrior(nn.Module):
         return self.scale_tril.square().sum(1)
 
     @torch.no_grad()
-    def follow(self, mean: Tensor, covariance: Tensor, shard: Shard) -> None:
+    def update(self, mean: Tensor, covariance: Tensor, step: Step) -> None:
         """One step towards a batch of posteriors: their means (B, N) and the mean of their covariances (N, N)."""
         factor = self.scale_tril.double()
         shift, mixture = moment_step(
-            self.mean.double(), factor @ factor.mT, mean.double(), RATE, shard, within=covariance.double()
+            self.mean.double(), factor @ factor.mT, mean.double(), RATE, step, within=covariance.double()
         )
         # New tensors, not new values: the backward pass of this step still needs the old ones.
         self.mean = self.mean + shift.to(self.mean.dtype)

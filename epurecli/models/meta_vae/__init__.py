@@ -1,1 +1,1 @@
-"""Meta-VAE: a VAE over the latents of frozen component decoders. Source: plan, part 3."""
+"""Meta-VAE: a VAE over the latents of frozen component decoders. Source: docs/plan.md, Meta-VAE."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from epurecli.config.schema import Claim, ModelConfig, PathsConfig, RunConfig, RunSettings, StageConfig
+from epurecli.config.latent import ElboStage, LatentModelConfig, LatentRunConfig, MaskedStage
+from epurecli.config.schema import Claim, PathsConfig, RunSettings
 
 Width = Annotated[int, Field(ge=1)]
+STAGE1_SHARE = 0.35  # of the time that both stages have
 
 
-class MetaModelConfig(ModelConfig):
-    """The plan's keys (section 3.3), the widths that it outlines, and the patch size."""
+class MetaModelConfig(LatentModelConfig):
+    """The keys of docs/plan.md (Meta-VAE), the widths that it outlines, and the patch size."""
 
     type: Literal["meta_vae"]
     channels: Literal[1] = 1  # per component
@@ -43,23 +45,25 @@ class MetaModelConfig(ModelConfig):
 class MetaTraining(RunSettings):
     """Two stages: the marginal VAEs, then the Meta-VAE over their frozen decoders."""
 
-    stage1: StageConfig = StageConfig(epochs=50, batch_size=64, lr=1e-3)
-    stage2: StageConfig = StageConfig(epochs=200, batch_size=16, lr=1e-4)
-    budget_s: Annotated[float, Field(gt=0)] | None = None  # wall-clock limit of both stages together
-    stage1_share: Annotated[float, Field(gt=0, lt=1)] = 0.35  # of budget_s
+    stage1: ElboStage = ElboStage(epochs=50, batch_size=64, lr=1e-3, share=STAGE1_SHARE)
+    stage2: MaskedStage = MaskedStage(epochs=200, batch_size=16, lr=1e-4, share=1 - STAGE1_SHARE)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shares(cls, values: Any) -> Any:
+        """A stage section that says nothing of its share has the default one."""
+        if isinstance(values, dict):
+            for stage, share in (("stage1", STAGE1_SHARE), ("stage2", 1 - STAGE1_SHARE)):
+                if isinstance(values.get(stage), dict):
+                    values = {**values, stage: {"share": share, **values[stage]}}
+        return values
 
     @field_validator("stage2")
     @classmethod
-    def _batch_statistics(cls, stage: StageConfig) -> StageConfig:
+    def _batch_statistics(cls, stage: MaskedStage) -> MaskedStage:
         if stage.batch_size < 2:
             raise ValueError("batch_size must be at least 2: BatchNorm needs more than one design")
         return stage
-
-    def share(self, stage: StageConfig, part: float) -> StageConfig:
-        """The stage with its part of the whole budget, unless it has a limit of its own."""
-        if self.budget_s is None or stage.budget_s is not None:
-            return stage
-        return stage.model_copy(update={"budget_s": part * self.budget_s})
 
 
 class MetaPaths(PathsConfig):
@@ -68,7 +72,7 @@ class MetaPaths(PathsConfig):
     pretrained_dir: Path | None = None
 
 
-class MetaVAEConfig(RunConfig):
+class MetaVAEConfig(LatentRunConfig):
     """A whole Meta-VAE run."""
 
     CLAIM = Claim(

@@ -1,23 +1,21 @@
-"""The Meta-VAE. Source: plan, part 3."""
+"""The Meta-VAE. Source: docs/plan.md, Meta-VAE."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from epurecli.config.schema import StageConfig
-from epurecli.models.base import LatentModel, Objective, Stage, mean_iou
+from epurecli.models.contract import Objective, Stage
+from epurecli.models.latent import LatentModel, mean_iou
 from epurecli.models.meta_vae.config import MetaVAEConfig
 from epurecli.models.meta_vae.networks import MarginalDecoder, MarginalEncoder, MetaDecoder, MetaEncoder
 from epurecli.models.meta_vae.pretrained import NAME, file_name, load_decoder
-from epurecli.nn.belief import DiagonalGaussian, standard_normal
-from epurecli.nn.masking import show_all
-from epurecli.nn.shard import Shard
-from epurecli.types import Batch, Clock, Losses
+from epurecli.nn.distributions import DiagonalGaussian, kl_divergence, standard_normal
+from epurecli.nn.step import Step
+from epurecli.types import Batch, Losses
 
 MARGINAL, META = "marginal", "meta"
 
@@ -49,20 +47,8 @@ class MetaVAE(LatentModel):
     def training_only(self) -> tuple[nn.Module, ...]:
         return (self.marginal_encoders,)
 
-    def prior(self) -> DiagonalGaussian:
-        return standard_normal(self.meta_encoder.moments.bias.new_empty(1, self.latent_size))
-
-    def code(self, image: Tensor) -> Tensor:  # means, then log variances
-        return torch.cat(self.meta_encoder(image, show_all(len(image), len(self.components), image.device)), dim=1)
-
-    def belief(self, code: Tensor) -> DiagonalGaussian:
-        return DiagonalGaussian(*code.chunk(2, dim=1))
-
-    def infer(self, observed: Tensor, mask: Tensor) -> DiagonalGaussian:
-        return DiagonalGaussian(*self.meta_encoder(observed, mask))
-
-    def kl(self, belief: DiagonalGaussian) -> Tensor:
-        return belief.kl_to_standard()
+    def encode(self, image: Tensor, mask: Tensor) -> Tensor:  # means, then log variances
+        return torch.cat(self.meta_encoder(image, mask), dim=1)
 
     def maps(self, z: Tensor, embedding: Tensor) -> Tensor:
         return self.marginal_maps(self.meta_decoder(z, embedding))
@@ -71,43 +57,40 @@ class MetaVAE(LatentModel):
         """Each component's code through its own decoder."""
         return torch.cat([decoder(codes[:, c]) for c, decoder in enumerate(self.marginal_decoders)], dim=1)
 
-    def marginal_belief(self, image: Tensor) -> DiagonalGaussian:  # (B, C, H, W) -> over (B, C, L)
+    def marginal_posterior(self, image: Tensor) -> DiagonalGaussian:  # (B, C, H, W) -> over (B, C, L)
         """q(z_c | x_c) of every component, from the marginal encoders."""
         moments = [encoder(image[:, c : c + 1]) for c, encoder in enumerate(self.marginal_encoders)]
         return DiagonalGaussian(*torch.stack(moments, dim=1).to(image.dtype).chunk(2, dim=2))
 
     # --- training -------------------------------------------------------------------------------------------------
 
-    def model_stages(self) -> Sequence[Stage]:
+    def own_stages(self) -> Sequence[Stage]:
         training = self.config.training
-        share = 0.0 if self.brings_decoders else training.stage1_share
-        first, second = training.share(training.stage1, share), training.share(training.stage2, 1 - share)
         marginals = (self.marginal_encoders, self.marginal_decoders, self.likelihood)
         metas = (self.meta_encoder, self.meta_decoder, self.conditioning, self.likelihood)
-        separately = Objective("elbo", marginals, partial(self.marginal_elbo, first))
-        together = Objective("elbo", metas, partial(self.masked_elbo, second))
-        stages = [
-            Stage(MARGINAL, first, (separately,), self.validate_marginals),
-            Stage(META, second, (together,), self.validate),
-        ]
-        return stages[1:] if self.brings_decoders else stages
+        meta = Stage(META, training.stage2, (Objective("elbo", metas, self.masked_elbo),), self.validate)
+        if self.brings_decoders:
+            return [meta]
+        separately = Objective("elbo", marginals, self.marginal_elbo)
+        return [Stage(MARGINAL, training.stage1, (separately,), self.validate_marginals), meta]
 
-    def marginal_elbo(self, stage: StageConfig, batch: Batch, clock: Clock, shard: Shard) -> Losses:
+    def marginal_elbo(self, batch: Batch, step: Step) -> Losses:
         """The negative ELBOs of the C marginal VAEs, summed: nats per design."""
-        return self._marginal_losses(batch, self.beta_at(clock, stage), shard)
+        return self._marginal_losses(batch, self.beta_at(step), step)
 
-    def validate_marginals(self, batch: Batch, clock: Clock, shard: Shard) -> Losses:
+    def validate_marginals(self, batch: Batch, step: Step) -> Losses:
         """The same at full beta. `iou` is the reconstruction floor: what the decoders draw when each is told its own
         best code."""
-        losses = self._marginal_losses(batch, self.beta, shard)
-        image = self.likelihood.image(self.marginal_maps(self.marginal_belief(batch.image).mean))
+        losses = self._marginal_losses(batch, self.beta, step)
+        image = self.likelihood.image(self.marginal_maps(self.marginal_posterior(batch.image).mean))
         return Losses(losses.total, {**losses.terms, "iou": mean_iou(image, batch.image)})
 
-    def _marginal_losses(self, batch: Batch, beta: float, shard: Shard) -> Losses:
-        belief = self.marginal_belief(batch.image)
-        codes = belief.sample(shard.randn(*belief.mean.shape))
+    def _marginal_losses(self, batch: Batch, beta: float, step: Step) -> Losses:
+        posterior = self.marginal_posterior(batch.image)
+        codes = posterior.sample(step.randn(*posterior.mean.shape))
         nats = (self.likelihood.log_prob(self.marginal_maps(codes), batch.image) * self.recon_weights).mean(0)
-        reconstruction, divergence = -nats.sum(), belief.kl_to_standard().sum(1).mean()
+        kl = kl_divergence(posterior, standard_normal(posterior.mean), codes)  # (B, C)
+        reconstruction, divergence = -nats.sum(), kl.sum(1).mean()
         return Losses(reconstruction + beta * divergence, {"recon": reconstruction, "kl": divergence})
 
     def load_pretrained(self) -> None:

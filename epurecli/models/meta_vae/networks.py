@@ -1,4 +1,4 @@
-"""The marginal VAEs' halves, the meta-encoder and the meta-decoder. Source: plan, section 3.1."""
+"""The marginal VAEs' halves, the meta-encoder and the meta-decoder. Source: docs/plan.md, Meta-VAE."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from epurecli.models.meta_vae.config import MetaModelConfig
-from epurecli.nn.conditioning import EMBEDDING, heed_latent
+from epurecli.nn.conditioning import EMBEDDING, scale_latent_weights
 from epurecli.nn.grouped import GroupedLinear
 from epurecli.nn.resnet import SLOPE, Decoder, Encoder, coarse_grid
 
@@ -106,7 +106,7 @@ class MetaDecoder(nn.Module):
         super().__init__()
         self.components = components
         self.trunk = nn.Linear(config.latent_dim_meta + EMBEDDING, TRUNK)
-        heed_latent(self.trunk, config.latent_dim_meta)
+        scale_latent_weights(self.trunk, config.latent_dim_meta)
         self.branches = Branches(components, (TRUNK, HIDDEN, HIDDEN, config.component_latent_dim), norm=False)
 
     def forward(self, z: Tensor, embedding: Tensor) -> Tensor:  # (B, N), (B, 256) -> (B, C, L)

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from epurecli.config.schema import Claim, ModelConfig, RunConfig, TrainingConfig
+from epurecli.config.latent import LatentModelConfig, LatentRunConfig, MaskedTraining
+from epurecli.config.schema import Claim
 
 
-class VAEModelConfig(ModelConfig):
-    """The plan's keys (section 1.3) and the patch size."""
+class VAEModelConfig(LatentModelConfig):
+    """The keys of docs/plan.md (beta-VAE) and the patch size."""
 
     type: Literal["vae"]
     channels: Annotated[int, Field(ge=1)] | None = None  # derived from data.component_dirs; stated = checked
@@ -22,13 +23,13 @@ class VAEModelConfig(ModelConfig):
     patch_size: Literal[1, 2, 4] = 1
 
 
-class VAEConfig(RunConfig):
+class VAEConfig(LatentRunConfig):
     """A whole beta-VAE run."""
 
     CLAIM = Claim(total=(9.67, 9.87), text="9.77 M ± 1 %")
 
     model: VAEModelConfig
-    training: TrainingConfig
+    training: MaskedTraining
 
     @model_validator(mode="after")
     def _channels_agree(self) -> VAEConfig:

@@ -1,4 +1,4 @@
-"""What the assembled posterior believes when only some components are observed."""
+"""The assembled posterior when only some components are observed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CrossModal:
     """Observed latents from their encoders, z_o ~ N(m_o, v_o); missing ones from the prior given them, z_m ~ p(z_m |
     z_o).
 
-    Masks differ per design; no row is complete or empty. Source: plan, section 2.1 (`conditional_generate`).
+    Masks differ per design; no row is complete or empty. Source: docs/plan.md, GMRF MVAE (cross-modal).
     """
 
     prior: GaussianPrior

@@ -1,12 +1,14 @@
-"""A process's share of a training batch, and the random numbers that belong to it."""
+"""What a loss is told beside its batch: where training stands, and the random numbers that belong to the batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from epurecli.config.schema import StageConfig
 
 
 def alone(tensor: Tensor) -> Tensor:
@@ -15,14 +17,17 @@ def alone(tensor: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
-    """The rows of a training batch that this process computes: all of them, or some where several processes share it.
+class Step:
+    """One evaluation of a loss, on the rows that this process has of a batch: all of them, or some of a shared batch.
 
     Random numbers are drawn for the whole batch, by every process alike, and cut to its own rows: a batch has the same
     masks and the same noise however many processes share it.
     """
 
     generator: torch.Generator
+    settings: StageConfig = field(default_factory=StageConfig)
+    epoch: int = 0  # 0-based, within the stage
+    index: int = 0  # optimizer steps that the objective has done in the stage
     start: int = 0  # of this process's rows in the whole batch
     whole: int | None = None  # rows of the whole batch; None = this process's are all there are
     total: Callable[[Tensor], Tensor] = alone  # sums a tensor over the processes

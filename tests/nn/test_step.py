@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epurecli.nn.moments import moment_step
-from epurecli.nn.shard import Shard
+from epurecli.nn.step import Step
 
 
 @given(whole=st.integers(1, 20), cut=st.integers(0, 20), seed=st.integers(0, 9))
@@ -15,8 +15,8 @@ def test_parts_together_are_the_whole(whole: int, cut: int, seed: int) -> None:
     cut = min(cut, whole)
 
     def draws(start: int, rows: int, whole: int | None) -> list[torch.Tensor]:
-        shard = Shard(torch.Generator().manual_seed(seed), start, whole)
-        return [shard.randn(rows, 3), shard.rand(rows), shard.randint(1, 7, rows, 2), shard.randn(rows, 1)]
+        step = Step(torch.Generator().manual_seed(seed), start=start, whole=whole)
+        return [step.randn(rows, 3), step.rand(rows), step.randint(1, 7, rows, 2), step.randn(rows, 1)]
 
     alone, first, second = draws(0, whole, None), draws(0, cut, whole), draws(cut, whole - cut, whole)
     for one, *parts in zip(alone, first, second, strict=True):
@@ -29,7 +29,7 @@ def test_moments_pool_what_the_processes_see() -> None:
     rows = torch.randn(7, 3, generator=rng, dtype=torch.float64)
     start = torch.ones(3, dtype=torch.float64), 2 * torch.eye(3, dtype=torch.float64)
     within = [scale * torch.eye(3, dtype=torch.float64) for scale in (1.0, 3.0)]
-    expected = moment_step(*start, rows, 0.3, Shard(rng), within=(2 * within[0] + 5 * within[1]) / 7)
+    expected = moment_step(*start, rows, 0.3, Step(rng), within=(2 * within[0] + 5 * within[1]) / 7)
     parts, centre = [(rows[:2], within[0]), (rows[2:], within[1])], rows.mean(0)
     answers = [rows.sum(0), sum(len(r) * w + (r - centre).mT @ (r - centre) for r, w in parts)]  # of an all-reduce
     sent: list[list[torch.Tensor]] = []
@@ -40,6 +40,8 @@ def test_moments_pool_what_the_processes_see() -> None:
             said.append(tensor)
             return answers[len(said) - 1]
 
-        torch.testing.assert_close(moment_step(*start, part, 0.3, Shard(rng, 0, 7, total), within=own), expected)
+        torch.testing.assert_close(
+            moment_step(*start, part, 0.3, Step(rng, whole=7, total=total), within=own), expected
+        )
         sent.append(said)
     torch.testing.assert_close([a + b for a, b in zip(*sent, strict=True)], answers)

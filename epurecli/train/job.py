@@ -1,4 +1,4 @@
-"""What a training run is made of."""
+"""What training is given."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 
 from epurecli.data.dataset import Dataset
-from epurecli.models.base import GenerativeModel
+from epurecli.models.contract import GenerativeModel
 from epurecli.train.ranks import Ranks
 from epurecli.train.reporter import Reporter, Silent
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A model, what it learns from, where its files go, and how it computes."""
+class TrainingJob:
+    """A model, what it learns from, where its files go (a run folder), and how it computes."""
 
     model: GenerativeModel
     dataset: Dataset

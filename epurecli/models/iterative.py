@@ -1,0 +1,131 @@
+"""What models that draw in steps share: a solver without weights that any network can drive, torch's or ONNX
+Runtime's."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from epurecli.config.iterative import IterativeRunConfig
+from epurecli.models.contract import GenerativeModel, Sampler
+from epurecli.models.graphs import BATCH, Content, Graph, Port, drawing_graphs, model_ports
+from epurecli.nn.noise import RecordedNoise
+from epurecli.types import Noise, Query
+
+# state (B, *), time (B,), condition (B, D), present (B, 1), mask (B, C) -> prediction
+Network = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+class Process(Protocol):
+    """How noise becomes a design: what a state starts as, one step of it, and what it shows. It has no weights.
+
+    Time runs from 1 (noise) to 0 (a design).
+    """
+
+    components: int  # C
+    labels: int | None  # how many values a state of integers takes; None = states are real
+
+    def times(self, steps: int) -> Sequence[float]:
+        """`steps` + 1 times, from 1 to 0."""
+        ...
+
+    def start(self, query: Query, noise: Noise) -> Tensor:  # -> (B, *)
+        """The states at time 1, where nothing has been drawn."""
+        ...
+
+    def keep(self, state: Tensor, query: Query) -> Tensor:
+        """The state with the query's observed components in it, as they are."""
+        ...
+
+    def step(self, state: Tensor, prediction: Tensor, time: float, until: float, noise: Noise) -> Tensor:
+        """The state at an earlier time, from what the network predicts."""
+        ...
+
+    def finish(self, state: Tensor) -> Tensor:  # -> (B, C, H, W)
+        """The designs that a state at time 0 shows."""
+        ...
+
+
+def solve(network: Network, process: Process, query: Query, noise: Noise, steps: int, guidance: float = 1.0) -> Tensor:
+    """One draw of each design of the query: -> (B, C, H, W). Observed components are kept in every state.
+
+    Args:
+        guidance: w of free + w (given - free), the predictions without and with the condition; 1 = no guidance.
+
+    Source: Ho & Salimans, "Classifier-Free Diffusion Guidance", 2022, eq. 6.
+    """
+    state = process.start(query, noise)
+    mask = nothing_observed(query, process.components) if query.mask is None else query.mask
+    for time, until in pairwise(process.times(steps)):
+        state = process.keep(state, query)
+        at = torch.full_like(query.present[:, 0], time)
+        prediction = network(state, at, query.condition, query.present, mask)
+        if guidance != 1.0:
+            free = network(state, at, query.condition, torch.zeros_like(query.present), mask)
+            prediction = free + guidance * (prediction - free)
+        state = process.step(state, prediction, time, until, noise)
+    return process.finish(process.keep(state, query))
+
+
+def nothing_observed(query: Query, components: int) -> Tensor:  # (B, C)
+    """The mask of a query that gives no component."""
+    rows = query.present.shape[0]  # len() would bake the batch into a graph
+    return torch.zeros(rows, components, dtype=torch.bool, device=query.present.device)
+
+
+class IterativeModel(GenerativeModel):
+    """A model that draws in steps. A model writes `process`, `network` and `stages`."""
+
+    config: IterativeRunConfig
+
+    @property
+    @abstractmethod
+    def process(self) -> Process:
+        """What turns noise into designs, given the network's predictions."""
+
+    @abstractmethod
+    def network(self, state: Tensor, time: Tensor, condition: Tensor, present: Tensor, mask: Tensor) -> Tensor:
+        """A prediction from states (B, *) at times (B,); observed components stand in the state, mask (B, C)."""
+
+    def sampler(self, query: Query) -> Sampler:
+        asked = self.config.sampling
+        return lambda noise: solve(self.network, self.process, query, noise, asked.steps, asked.guidance)
+
+    def graphs(self) -> Sequence[Graph]:
+        """`network`, one step's prediction, beside whole draws with the config's number of steps written out."""
+        return (network_graph(self), *drawing_graphs(self))
+
+
+class NetworkGraph(nn.Module):
+    """State, time, condition and mask -> the network's prediction."""
+
+    def __init__(self, model: IterativeModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, state: Tensor, time: Tensor, condition: Tensor, present: Tensor, mask: Tensor) -> Tensor:
+        return self.model.network(state, time, condition, present, mask)
+
+
+def network_graph(model: IterativeModel) -> Graph:
+    """One evaluation of the network."""
+    ports, process = model_ports(model), model.process
+    query = Query(torch.zeros(1, model.cond_dim, device=model.device), torch.zeros(1, 1, device=model.device))
+    state, mask = process.start(query, RecordedNoise(1)), nothing_observed(query, process.components)
+    with torch.no_grad():
+        prediction = model.network(state, query.present[:, 0], query.condition, query.present, mask)
+    content = Content.VALUE if process.labels is None else Content.LABEL
+    inputs = (
+        Port("state", (BATCH, *state.shape[1:]), "what has been drawn so far", state.dtype, content, process.labels),
+        Port("time", (BATCH,), "from 1 (noise) to 0 (a design)", content=Content.TIME),
+        ports.condition,
+        ports.present,
+        ports.mask,
+    )
+    output = Port("prediction", (BATCH, *prediction.shape[1:]), "what the network predicts", prediction.dtype)
+    return Graph("network", NetworkGraph(model), inputs, output)

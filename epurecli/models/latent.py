@@ -1,0 +1,233 @@
+"""What models with a latent share: the ELBO, drawing, the flow that is fitted to the latents, the likelihood bound."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from epurecli.config.latent import ElboStage, LatentRunConfig, MaskedStage
+from epurecli.config.schema import StageConfig
+from epurecli.models.contract import GenerativeModel, Objective, Sampler, Stage
+from epurecli.models.graphs import Graph
+from epurecli.models.latent_graphs import latent_graphs
+from epurecli.nn.conditioning import ConditionEmbedding
+from epurecli.nn.distributions import (
+    Density,
+    DiagonalGaussian,
+    Distribution,
+    Gaussian,
+    kl_divergence,
+    standard_normal,
+)
+from epurecli.nn.flow import ConditionalFlow
+from epurecli.nn.likelihoods import likelihood_of
+from epurecli.nn.masking import draw_masks, mask_probability, show_all
+from epurecli.nn.step import Step
+from epurecli.types import Batch, Losses, Noise, Query
+
+LATENT_PRIOR = "latent-prior"  # the stage that fits the flow, after the model's own stages
+
+
+class LatentModel(GenerativeModel):
+    """A model with a latent z of size N: p(x, z) = p(z) p(x | z, condition), and q(z | any observed components).
+
+    A model writes `latent_size`, `encode`, `maps` and `own_stages`. `posterior` and `prior` are diagonal Gaussians
+    unless it says otherwise, and `infer` is the posterior of what the encoder says. `latent_size` must be readable
+    before the model's networks exist (from the config).
+    """
+
+    bound_name = "IWAE"
+
+    def __init__(self, config: LatentRunConfig) -> None:
+        super().__init__(config)
+        model = config.model
+        self.beta = model.beta
+        self.conditioning = ConditionEmbedding(self.cond_dim, model.cond_dropout)
+        self.likelihood = likelihood_of(model.reconstruction.likelihood, len(self.components))
+        weights = model.reconstruction.recon_weights or [1.0] * len(self.components)
+        scale = 1.0
+        if model.reconstruction.reduction == "mean":  # over pixels (docs/plan.md), instead of nats
+            scale = 1.0 / (self.image_size[0] * self.image_size[1])
+        self.register_buffer("recon_weights", scale * torch.tensor(weights), persistent=False)
+        spec = model.latent_prior
+        self.flow = None  # or a flow in the whitened coordinates of prior(), fitted as a last stage
+        if spec.kind == "flow":
+            self.flow = ConditionalFlow(self.latent_size, self.cond_dim, spec.layers, spec.hidden)
+
+    # --- what a model writes ------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def latent_size(self) -> int:
+        """N."""
+
+    @abstractmethod
+    def encode(self, image: Tensor, mask: Tensor) -> Tensor:  # (B, C, H, W), (B, C) -> (B, K)
+        """What the encoder says of the observed components: all that `posterior` asks for.
+
+        The image of a hidden component may hold anything, and makes no difference.
+        """
+
+    @abstractmethod
+    def maps(self, z: Tensor, embedding: Tensor) -> Tensor:  # (B, N), (B, 256) -> (B, C, H, W)
+        """Raw decoder output, in the likelihood's terms."""
+
+    @abstractmethod
+    def own_stages(self) -> Sequence[Stage]:
+        """How it is trained, before the flow."""
+
+    def posterior(self, code: Tensor) -> Density:  # (B, K) -> over (B, N)
+        """q(z | what was encoded)."""
+        return DiagonalGaussian(*code.chunk(2, dim=1))
+
+    def prior(self) -> Gaussian:
+        """p(z), one row."""
+        return standard_normal(self.recon_weights.new_empty(1, self.latent_size))
+
+    def infer(self, observed: Tensor, mask: Tensor) -> Distribution:  # (B, C, H, W), (B, C) -> over (B, N)
+        """q(z | observed components)."""
+        return self.posterior(self.encode(observed, mask))
+
+    # --- drawing ------------------------------------------------------------------------------------------------------
+
+    def decode(self, z: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # -> (B, C, H, W) in [0, 1]
+        """Latents and conditions (present = 0 where there is none) to images."""
+        return self.likelihood.image(self.maps(z, self.conditioning(condition, present)))
+
+    def complete(self, z: Tensor, condition: Tensor, present: Tensor, observed: Tensor, mask: Tensor) -> Tensor:
+        """`decode` given some components, which come back as they are: (B, C, H, W) observed, (B, C) mask."""
+        return self.likelihood.complete(self.maps(z, self.conditioning(condition, present)), observed, mask)
+
+    def encode_whole(self, image: Tensor) -> Tensor:  # (B, C, H, W) -> (B, K)
+        """`encode` of whole designs."""
+        return self.encode(image, show_all(len(image), len(self.components), image.device))
+
+    def reconstruct(self, batch: Batch) -> Tensor:  # -> (B, C, H, W) in [0, 1]
+        """Whole designs through their posterior means, at their conditions."""
+        present = torch.ones(len(batch), 1, device=batch.image.device)
+        return self.decode(self.posterior(self.encode_whole(batch.image)).mean, batch.condition, present)
+
+    def sampler(self, query: Query) -> Sampler:
+        if query.observed is None:
+
+            def draw(noise: Noise) -> Tensor:
+                z = self.from_prior(noise.normal(self.latent_size), query.condition, query.present)
+                return self.decode(z, query.condition, query.present)
+
+            return draw
+        posterior = self.infer(query.observed, query.mask)
+        given = query.condition, query.present, query.observed, query.mask
+        return lambda noise: self.complete(posterior.sample(noise.normal(self.latent_size)), *given)
+
+    def from_prior(self, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # (B, N) -> (B, N)
+        """Standard normal noise to latents, through the fitted flow where there is one."""
+        if self.flow is not None:
+            noise = self.flow(noise, condition, present)
+        return self.prior().sample(noise)
+
+    def prior_log_prob(self, z: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # (B, N) -> (B,)
+        """Log density of what `from_prior` draws, in nats."""
+        prior = self.prior()
+        if self.flow is None:
+            return prior.log_prob(z)
+        return self.flow.log_prob(prior.whiten(z), condition, present) - prior.log_det
+
+    @torch.no_grad()
+    def bound(self, batch: Batch, noise: Sequence[Noise]) -> Tensor:  # -> (B,)
+        """IWAE bound on log p(design | condition), nats per design, from K samples of the posterior.
+
+            log (1 / K) sum_k p(x | z_k, c) p(z_k | c) / q(z_k | x)
+
+        Never above the log-likelihood, and nearer with every sample.
+        Source: Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, eq. 8.
+        """
+        present = torch.ones(len(batch), 1, device=batch.image.device)
+        embedding = self.conditioning(batch.condition, present)
+        posterior = self.posterior(self.encode_whole(batch.image))
+        weights = []
+        for n in noise:
+            z = posterior.sample(n.normal(self.latent_size))
+            likelihood = self.likelihood.log_prob(self.maps(z, embedding), batch.image).sum(1)
+            weights.append(likelihood + self.prior_log_prob(z, batch.condition, present) - posterior.log_prob(z))
+        return torch.stack(weights).logsumexp(0) - math.log(len(weights))
+
+    def graphs(self) -> Sequence[Graph]:
+        return latent_graphs(self)
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    def stages(self) -> Sequence[Stage]:
+        """The model's own stages and, where the config asks for a flow, its fit."""
+        if self.flow is None:
+            return self.own_stages()
+        spec = self.config.model.latent_prior
+        settings = StageConfig(
+            epochs=spec.epochs, batch_size=spec.batch_size, lr=spec.lr, scheduler="cosine", share=spec.share
+        )
+        fit = Objective("flow", (self.flow,), self.flow_loss)
+        return [*self.own_stages(), Stage(LATENT_PRIOR, settings, (fit,), self.flow_loss, encode=self.encode_whole)]
+
+    def masked_elbo(self, batch: Batch, step: Step) -> Losses:
+        """The ELBO of a whole design, the encoder seeing a random subset of its components."""
+        stage = step.settings
+        assert isinstance(stage, MaskedStage)
+        mask = draw_masks(len(batch), len(self.components), mask_probability(step.epoch, stage), stage.masking, step)
+        present = self.conditioning.draw_presence(len(batch), step)
+        return self.elbo(batch, mask, present, self.beta_at(step), step)
+
+    def elbo(self, batch: Batch, mask: Tensor, present: Tensor, beta: float, step: Step) -> Losses:
+        """One-sample negative ELBO, nats per design."""
+        posterior = self.infer(batch.image, mask)
+        z = posterior.sample(step.randn(len(batch), self.latent_size))
+        return self.negative_elbo(z, kl_divergence(posterior, self.prior(), z), batch, present, beta)
+
+    def validate(self, batch: Batch, step: Step) -> Losses:
+        """The ELBO on whole designs at full beta, and the IoU of the posterior mean's reconstruction."""
+        mask = show_all(len(batch), len(self.components), batch.image.device)
+        present = torch.ones(len(batch), 1, device=batch.image.device)
+        losses = self.elbo(batch, mask, present, self.beta, step)
+        return Losses(losses.total, {**losses.terms, "iou": mean_iou(self.reconstruct(batch), batch.image)})
+
+    def flow_loss(self, batch: Batch, step: Step) -> Losses:
+        """-log p(z | condition) of posterior samples in the prior's whitened coordinates, nats per design.
+
+        The batch holds codes: the encoder is frozen, and has said all it has to say.
+        """
+        present = self.conditioning.draw_presence(len(batch), step)
+        with torch.autocast(present.device.type, enabled=False):
+            with torch.no_grad():
+                z = self.posterior(batch.image).sample(step.randn(len(batch), self.latent_size))
+                white = self.prior().whiten(z)
+            if self.flow.training:
+                self.flow.linear.update(white, batch.condition, step)
+            nll = -self.flow.log_prob(white, batch.condition, present).mean()
+        return Losses(nll, {"nll": nll})
+
+    def negative_elbo(self, z: Tensor, kl: Tensor, batch: Batch, present: Tensor, beta: float) -> Losses:
+        """-log p(x | z) + beta KL, in nats per design: summed over C, H, W and latents, mean over B.
+
+        The target is always the whole design, whatever the encoder was shown.
+        """
+        maps = self.maps(z, self.conditioning(batch.condition, present)).to(z.dtype)
+        nats = (self.likelihood.log_prob(maps, batch.image) * self.recon_weights).mean(0)  # (C,)
+        reconstruction, divergence = -nats.sum(), kl.mean()
+        return Losses(reconstruction + beta * divergence, {"recon": reconstruction, "kl": divergence})
+
+    def beta_at(self, step: Step) -> float:
+        """The KL weight, ramped linearly over `beta_warmup_epochs`."""
+        assert isinstance(step.settings, ElboStage)
+        warm = step.settings.beta_warmup_epochs
+        return self.beta * (min(1.0, (step.epoch + 1) / warm) if warm else 1.0)
+
+
+def mean_iou(image: Tensor, target: Tensor) -> Tensor:  # (B, C, H, W) twice -> scalar
+    """Intersection over union of the parts at threshold 0.5, mean over designs and components; two empty parts
+    agree."""
+    ours, theirs = image > 0.5, target > 0.5
+    union = (ours | theirs).sum((-2, -1))
+    both = (ours & theirs).sum((-2, -1))
+    return torch.where(union > 0, both / union.clamp_min(1), 1.0).mean()

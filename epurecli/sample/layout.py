@@ -1,0 +1,55 @@
+"""Which files a sampling run leaves, so that only those are ever replaced."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from epurecli.errors import UsageError
+
+MANIFEST = "manifest.csv"
+SHEET = "contact_sheet.png"
+_SHARD = re.compile(r"samples_\d{5,}\.npz")
+
+
+def replaceable(out: Path, overwrite: bool) -> Callable[[Path], None]:
+    """A check of what stands at `out`: nothing, or (with `overwrite`) an earlier result and nothing else.
+
+    Returns:
+        A function that raises UsageError, naming `out` wherever its contents lie by then.
+    """
+
+    def check(found: Path) -> None:
+        if not found.is_dir():
+            raise UsageError(f"--out {out} is a file, not a folder", "name a new folder")
+        if not any(found.iterdir()):
+            return
+        if not overwrite:
+            hint = "name a new folder, or add --overwrite to replace an earlier result"
+            raise UsageError(f"--out {out} is not empty", hint)
+        stranger = _stranger(found)
+        if stranger is not None:
+            hint = "name a new folder, or clear this one by hand"
+            raise UsageError(f"--out {out} cannot be overwritten: {stranger}", hint)
+
+    return check
+
+
+def _stranger(out: Path) -> str | None:
+    """Why `out` is not the result of a sampling run and nothing else; None if it is."""
+    manifest = out / MANIFEST
+    if not manifest.is_file() or not manifest.read_bytes()[:64].startswith(b"name,"):
+        return f"it has no {MANIFEST} of an earlier sampling run"
+    for root, folders, files in os.walk(out):
+        for name in (*folders, *files):
+            path = Path(root, name)
+            ours = name in folders or (
+                name in (MANIFEST, SHEET) or _SHARD.fullmatch(name)
+                if Path(root) == out
+                else name.endswith(f"_{Path(root).name}.png")
+            )
+            if not ours or path.is_symlink():
+                return f"it holds {path.relative_to(out)}, which no sampling run wrote"
+    return None

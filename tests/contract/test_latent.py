@@ -1,0 +1,54 @@
+"""What every model with a latent must do beside what all models do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from epurecli.nn.distributions import kl_divergence
+from epurecli.nn.noise import GivenNoise
+
+
+@pytest.mark.parametrize("kind", ["model", "flow"])
+def test_the_prior_has_the_density_of_what_it_draws(latent: str, kind: str, house) -> None:
+    """Change of variables, with the Jacobian that autograd finds."""
+    model = house.model_of(house.config_of(latent, f"model.latent_prior={kind}")).double().eval()
+    with torch.no_grad():
+        for parameter in model.flow.parameters() if kind == "flow" else ():
+            parameter.copy_(0.1 * torch.randn_like(parameter))  # it starts as the identity
+    condition, present = torch.randn(1, model.cond_dim).double(), torch.ones(1, 1).double()
+    noise = torch.randn(1, model.latent_size).double()
+    jacobian = torch.autograd.functional.jacobian(lambda n: model.from_prior(n, condition, present), noise)
+    stretch = torch.linalg.slogdet(jacobian[0, :, 0]).logabsdet
+    expected = torch.distributions.Normal(0.0, 1.0).log_prob(noise).sum() - stretch
+    z = model.from_prior(noise, condition, present)
+    torch.testing.assert_close(model.prior_log_prob(z, condition, present)[0], expected)
+
+
+def test_the_importance_bound_rises_from_the_elbo(latent: str, house) -> None:
+    """With one sample it is an unbiased ELBO; with more it is tighter, and the mean of the weights is what it takes."""
+    model = house.model_of(house.config_of(latent)).eval()
+    batch = house.batch_for(model, 4)
+    drawn = torch.randn(256, 4, model.latent_size, generator=torch.Generator().manual_seed(0))
+    single = torch.stack([model.bound(batch, [GivenNoise([n])]) for n in drawn])  # (256, B)
+    bound = model.bound(batch, [GivenNoise([n]) for n in drawn])
+    torch.testing.assert_close(bound, single.logsumexp(0) - torch.tensor(256.0).log())
+    present = torch.ones(4, 1)
+    with torch.no_grad():
+        posterior = model.posterior(model.encode_whole(batch.image))
+        embedding = model.conditioning(batch.condition, present)
+        samples = [posterior.sample(n) for n in drawn]
+        nats = [model.likelihood.log_prob(model.maps(z, embedding), batch.image).sum(1) for z in samples]
+        elbo = torch.stack(nats).mean(0) - kl_divergence(posterior, model.prior(), samples[0])
+    error = 5 * single.std(0) / 16
+    assert ((single.mean(0) - elbo).abs() < error + 1e-3).all()
+    assert (bound > elbo).all()
+
+
+def test_the_posterior_of_whole_designs_is_what_is_inferred_from_all_components(latent: str, house) -> None:
+    model = house.model_of(house.config_of(latent)).eval()
+    image = house.batch_for(model, 4).image
+    with torch.no_grad():
+        whole = model.posterior(model.encode_whole(image)).mean
+        inferred = model.infer(image, torch.ones(image.shape[:2], dtype=torch.bool)).mean
+    torch.testing.assert_close(whole, inferred, atol=1e-4, rtol=1e-4)
