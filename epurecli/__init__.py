@@ -3,6 +3,6 @@
 from importlib.metadata import PackageNotFoundError, version
 
 try:
-    __version__ = version("epure")
+    __version__ = version("epurecli")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"

@@ -197,7 +197,7 @@ def _tensorboard(wanted: bool):
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UsageError(
-            "--tensorboard needs the tensorboard package", hint="pip install 'epure[tensorboard]'"
+            "--tensorboard needs the tensorboard package", hint="pip install 'epurecli[tensorboard]'"
         ) from None
     return SummaryWriter
 
