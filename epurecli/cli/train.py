@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from epurecli.cli import console
 from epurecli.errors import UsageError
 
-if TYPE_CHECKING:
-    from epurecli.config import RunConfig
-
-FLOW_SHARE = 0.125  # of --budget, for fitting the flow prior where there is one
-EPURE_CSV = Path("data/epure/performances.csv")
 EPOCHS = re.compile(r"training(\.\w+)?\.epochs=")  # the one key that may change when a run goes on
 
 
@@ -80,73 +74,29 @@ def train(
             raise UsageError(
                 f"--resume continues a run as it was configured; {', '.join(clash)} cannot be given with it"
             )
-    else:
-        extra = ["training.deterministic=true"] if deterministic else []
-        resolved = resolve(model, config, data, [*set_, *extra], budget, seed)
 
     from epurecli import checkpoint
-    from epurecli.cli.options import parse_device
-    from epurecli.cli.training import run_training
+    from epurecli.api.engines import parse_device
+    from epurecli.api.training import Start, resolve
+    from epurecli.cli.progress import listening
+    from epurecli.cli.training import show_training
     from epurecli.config import dump_config, load_config
     from epurecli.files import write_atomic
     from epurecli.models.registry import schema_of
+    from epurecli.train.ranks import TrainingRanks
 
+    if resume is None:
+        extra = ["training.deterministic=true"] if deterministic else []
+        with listening() as listener:
+            resolved = resolve(model, config, data, [*set_, *extra], budget, seed, listener)
     where = parse_device(device)
     if resume is not None:
         facts = checkpoint.read_run(resume)
         if facts["model"] != model:
             raise UsageError(f"{resume} is a run of {facts['model']}, not of {model}")
         resolved = load_config(resume / "config.yaml", schema_of, set_)
-    with joined(devices, num_nodes, where) as (ranks, where):
+    start = Start(out=out, resume=resume, init_from=init_from, stage=stage)
+    with joined(devices, num_nodes, where, TrainingRanks, "training") as (ranks, where):
         if resume is not None and set_ and ranks.writes:  # more epochs
             write_atomic(resume / "config.yaml", dump_config(resolved).encode())
-        run_training(resolved, where, out, resume, init_from, tensorboard, stage, ranks)
-
-
-def resolve(
-    model: str,
-    config: str | None,
-    data: Path | None,
-    overrides: list[str],
-    budget: str | None = None,
-    seed: int | None = None,
-) -> RunConfig:
-    """The config of a new run: decides between the plan's and the toy's, and says which and why."""
-    from epurecli.cli.options import data_section, parse_seconds
-    from epurecli.config import load_config
-    from epurecli.models.registry import schema_of
-
-    sections = {}
-    if data is not None:
-        sections["data"] = data_section(data)
-    if config is None:
-        real = data is None and EPURE_CSV.is_file()
-        config = f"{model}_epure_full" if real else f"{model}_toy"
-        if data is not None:
-            console.note(f"config {config} (shipped) on {data}")
-        elif real:
-            console.note(f"config {config}: found {EPURE_CSV}")
-        else:
-            console.note(
-                f"config {config} on the built-in toy tyres: there is no {EPURE_CSV} here (--data DIR takes a folder)"
-            )
-    extra = list(overrides)
-    if seed is not None:
-        extra += [f"training.seed={seed}"]
-    resolved = load_config(config, schema_of, extra, sections)
-    seconds = parse_seconds(budget)
-    if seconds is not None:
-        resolved = with_budget(resolved, seconds)
-    if resolved.model.type != model:
-        raise UsageError(f"{config} configures a {resolved.model.type}, not a {model}")
-    return resolved
-
-
-def with_budget(config: RunConfig, seconds: float) -> RunConfig:
-    """The same run, made to last this long; the fit of its flow prior, where there is one, takes a share of it."""
-    prior = config.model.latent_prior
-    flow = FLOW_SHARE * seconds if prior.kind == "flow" else None
-    prior = prior.model_copy(update={"budget_s": flow})
-    training = config.training.model_copy(update={"budget_s": seconds - (flow or 0.0)})
-    model = config.model.model_copy(update={"latent_prior": prior})
-    return config.model_copy(update={"model": model, "training": training})
+        show_training(resolved, where, start, tensorboard, ranks)

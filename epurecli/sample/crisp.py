@@ -22,9 +22,20 @@ def crisp(images: np.ndarray) -> np.ndarray:
     Returns:
         (..., C, H, W) zeros and ones, of the dtype given.
     """
+    component = np.arange(1, images.shape[-3] + 1)[:, None, None]  # (C, 1, 1)
+    return (owners(images)[..., None, :, :] == component).astype(images.dtype)
+
+
+def owners(images: np.ndarray) -> np.ndarray:
+    """The owner of each pixel, as `crisp` says.
+
+    Args:
+        images: (..., C, H, W) floats in [0, 1].
+
+    Returns:
+        (..., H, W) integers: 0 the background, c + 1 component c.
+    """
     if images.ndim < 3:
         raise ValueError(f"images: expected (..., C, H, W), got {images.shape}")
     background = np.clip(1 - images.sum(axis=-3, keepdims=True), 0, None)  # (..., 1, H, W)
-    owner = np.concatenate([background, images], axis=-3).argmax(axis=-3)  # (..., H, W), 0 = background
-    component = np.arange(1, images.shape[-3] + 1)[:, None, None]  # (C, 1, 1)
-    return (owner[..., None, :, :] == component).astype(images.dtype)
+    return np.concatenate([background, images], axis=-3).argmax(axis=-3)

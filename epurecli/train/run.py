@@ -9,7 +9,7 @@ import torch
 
 from epurecli.data.dataset import Dataset
 from epurecli.models.base import GenerativeModel
-from epurecli.train.ranks import Ranks
+from epurecli.train.ranks import TrainingRanks
 from epurecli.train.reporter import Reporter, Silent
 
 
@@ -24,4 +24,4 @@ class Run:
     device: torch.device
     autocast: bool = False
     reporter: Reporter = field(default_factory=Silent)
-    ranks: Ranks = field(default_factory=Ranks)
+    ranks: TrainingRanks = field(default_factory=TrainingRanks)

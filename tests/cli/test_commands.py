@@ -178,8 +178,8 @@ def test_a_pipe_that_closes_early_is_no_fault(tmp_path: Path) -> None:
 
 def test_a_budget_is_for_the_whole_run() -> None:
     """Where a flow prior is fitted after training, both share it."""
-    from epurecli.cli.train import resolve
+    from epurecli.api.training import resolve
 
-    config = resolve("vae", "vae_toy", None, ["model.latent_prior=flow"], "2m")
+    config = resolve("vae", "vae_toy", overrides=["model.latent_prior=flow"], budget="2m")
     assert config.training.budget_s + config.model.latent_prior.budget_s == 120
-    assert resolve("vae", "vae_toy", None, ["model.latent_prior=model"], "2m").training.budget_s == 120
+    assert resolve("vae", "vae_toy", overrides=["model.latent_prior=model"], budget="2m").training.budget_s == 120

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from epurecli.errors import EpureError, NumericalError, UsageError
+from epurecli.sample.drawn import Drawn
 from epurecli.sample.pictures import Side
 from epurecli.sample.sinks import Background
-from epurecli.sample.writer import Drawn, SampleWriter
+from epurecli.sample.writer import SampleWriter
 
 COMPONENTS = ("crown", "belt", "bead_wire")
 COLUMNS = ("width_px", "mass")
