@@ -1,9 +1,9 @@
 """How many threads compute, and how long they spin, on a machine that others use too.
 
-Threads that wait for each other at a barrier spin for a while: alone that is the fastest way, but beside other processes
-each spins away the time that the one it waits for would need. So they spin briefly, and there are fewer of them where
-others keep cores busy. Whoever sets OpenMP's own variables (`OMP_NUM_THREADS`, `OMP_WAIT_POLICY`, `GOMP_SPINCOUNT`) is
-obeyed. docs/threads.md has the measurements.
+Threads that wait for each other at a barrier spin for a while: alone that is the fastest way, but beside other
+processes each spins away the time that the one it waits for would need. So they spin for less long, and there are fewer
+of them where others keep cores busy. Whoever sets OpenMP's own variables (`OMP_NUM_THREADS`,
+`OMP_WAIT_POLICY`, `GOMP_SPINCOUNT`) is obeyed. docs/threads.md has the measurements.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
-SPIN_COUNT = "1000"  # turns of a loop, microseconds; libgomp's own is 300,000, a millisecond
+SPIN_COUNT = "10000"  # turns of a loop; libgomp's own is 300,000
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 _COUNT = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _STAT = Path("/proc/stat")

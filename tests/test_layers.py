@@ -16,7 +16,6 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # A floor may import the floors named here, and itself.
 MAY_IMPORT = {
-    "__init__": set(),
     "errors": {"__init__"},
     "threads": set(),
     "files": {"errors"},
@@ -29,12 +28,17 @@ MAY_IMPORT = {
 }
 MAY_IMPORT["nn"] = MAY_IMPORT["data"] = {"__init__", "errors", "types", "config", "gmrf", "files", "staging"}
 MAY_IMPORT["models"] = MAY_IMPORT["nn"] | {"nn", "data"}
+MAY_IMPORT["ranks"] = {"errors"}
+MAY_IMPORT["listener"] = set()
 MAY_IMPORT["checkpoint"] = MAY_IMPORT["models"] | {"models"}
-for _floor in ("train", "sample", "export"):
-    MAY_IMPORT[_floor] = MAY_IMPORT["checkpoint"] | {"checkpoint", "pictures"}
-MAY_IMPORT["cli"] = set(MAY_IMPORT)
+MAY_IMPORT["export"] = MAY_IMPORT["checkpoint"] | {"checkpoint", "pictures"}
+for _floor in ("train", "sample"):
+    MAY_IMPORT[_floor] = MAY_IMPORT["checkpoint"] | {"checkpoint", "ranks", "listener", "pictures"}
+MAY_IMPORT["api"] = MAY_IMPORT["sample"] | {"train", "sample", "export", "evaluate"}
+MAY_IMPORT["cli"] = {*MAY_IMPORT, "__init__"}
+MAY_IMPORT["__init__"] = {"api", "errors"}  # lazily: the package's face
 MAY_IMPORT["__main__"] = {"cli"}
-for _floor in ("data", "train", "sample", "export", "cli"):
+for _floor in ("data", "train", "sample", "export", "api", "cli"):
     MAY_IMPORT[_floor] = MAY_IMPORT[_floor] | {"threads"}
 
 

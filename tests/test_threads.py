@@ -20,7 +20,7 @@ SPIN = "while True: pass"
 def test_threads_spin_briefly_unless_the_user_has_chosen() -> None:
     environment: dict[str, str] = {}
     limit_spinning(environment)
-    assert environment == {"GOMP_SPINCOUNT": "1000"}
+    assert environment == {"GOMP_SPINCOUNT": "10000"}
     for own in ({"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "active"}, {"KMP_BLOCKTIME": "0"}):
         environment = dict(own)
         limit_spinning(environment)
@@ -39,7 +39,7 @@ def test_the_command_sets_it_before_torch_is_loaded(run_python) -> None:
         "from epurecli.cli import main\n"
         "main()"
     )
-    assert "torch, spin count 1000" in run_python(code).out
+    assert "torch, spin count 10000" in run_python(code).out
 
 
 @given(count=st.integers(1, 64), busy=st.floats(0, 100))

@@ -22,11 +22,11 @@ def make_toy(
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
 ) -> None:
     """Draw parametric toy tyres: five components, PNGs and performances.csv in the plan's format."""
-    from epurecli.cli.progress import counting
+    from epurecli.cli.progress import listening
     from epurecli.data import toy
 
-    with counting() as report:
-        toy.make_toy(directory, count, seed, report)
+    with listening() as listener:
+        toy.make_toy(directory, count, seed, listener.progress)
     console.say(f"data: {directory}")
     console.note(f"{count:,} designs of {len(toy.COMPONENTS)} components; next: epure train vae --data {directory}")
 
@@ -41,11 +41,11 @@ def check(
 
     from rich.table import Table
 
-    from epurecli.cli.progress import counting
+    from epurecli.cli.progress import listening
     from epurecli.data.check import check as find
 
-    with counting() as progress:
-        report = find(directory, progress)
+    with listening() as listener:
+        report = find(directory, listener.progress)
     if json:
         problems = [{k: str(v) if isinstance(v, Path) else v for k, v in asdict(p).items()} for p in report.problems]
         console.say_json({"designs": report.designs, "images": report.images, "problems": problems})

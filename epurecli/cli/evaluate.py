@@ -32,7 +32,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default: reports/<name>-<n>).")] = None,
 ) -> None:
     """Judge designs: validity, conditioning, inpainting, distribution, novelty, each beside what real designs score."""
-    from epurecli.cli.options import fresh_folder, open_data
+    from epurecli.cli.options import fresh_folder
     from epurecli.models.registry import ROOMS
 
     if what in ROOMS:
@@ -42,12 +42,16 @@ def evaluate(
             raise UsageError("--nll needs a model: a folder of samples has no likelihood")
         if data is None:
             raise UsageError("--data is needed to judge a folder of samples", hint="the folder of real designs")
-        from epurecli.cli import judging
+        from epurecli.api.judging import reference_of
+        from epurecli.api.reading import read
+        from epurecli.cli.progress import listening
+        from epurecli.data.source import open_data
         from epurecli.evaluate import evaluate as judge
 
-        dataset = open_data(data)
-        samples = judging.read_samples(Path(what), dataset.components)
-        reports = [judge(samples, judging.reference_of(dataset), model=Path(what).name)]
+        with listening() as listener:
+            dataset = open_data(data, progress=listener.progress)
+        samples = read(what, dataset.components).images
+        reports = [judge(samples, reference_of(dataset), model=Path(what).name)]
     else:
         raise UsageError(f"{what!r} is neither a model nor a folder of samples", hint=f"models: {', '.join(ROOMS)}")
     _publish(reports, out or fresh_folder(REPORTS, Path(what).name))
@@ -92,24 +96,25 @@ def _seeds(text: str) -> list[int]:
 
 
 def _train(model: str, data: Path | None, budget: str | None, seed: int, device: str) -> Path:
-    from epurecli.cli.options import parse_device
-    from epurecli.cli.train import resolve
-    from epurecli.cli.training import run_training
+    from epurecli.api.engines import parse_device
+    from epurecli.api.training import resolve
+    from epurecli.cli.progress import listening
+    from epurecli.cli.training import show_training
 
     console.note(f"training {model}, seed {seed}")
-    return run_training(resolve(model, None, data, [], budget, seed), parse_device(device))
+    with listening() as listener:
+        resolved = resolve(model, None, data, (), budget, seed, listener)
+    return show_training(resolved, parse_device(device))
 
 
 def _judge(model: str, run: Path | None, data: Path | None, count: int, seed: int, device: str, nll: bool) -> Report:
-    from epurecli import checkpoint
-    from epurecli.cli import judging
-    from epurecli.cli.options import open_data, parse_device
+    from epurecli.api.run import open_run
+    from epurecli.cli.progress import listening
 
-    where = parse_device(device)
-    trained = checkpoint.load_model(run or checkpoint.newest_run(Path("outputs") / model, model), expect=model)
-    console.note(f"judging {trained.path}, epoch {trained.epoch}")
-    dataset = open_data(data, trained.config.data)
-    return judging.judge_model(trained, dataset, judging.reference_of(dataset), count, seed, where, nll=nll)
+    with listening() as listener:
+        found = open_run(model, run, device=device, listener=listener)
+        console.note(f"judging {found.trained.path}, epoch {found.trained.epoch}")
+        return found.evaluate(data, num_samples=count, seed=seed, nll=nll)
 
 
 def _publish(reports: list[Report], folder: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from epurecli.cli import console
-from epurecli.errors import UsageError
 
 
 def export(
@@ -31,20 +30,19 @@ def export(
     json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,
 ) -> None:
     """Export a trained model as ONNX graphs: the decoder, the whole sampler, and completing partial designs."""
+    from epurecli.cli.options import check_which
     from epurecli.models.registry import room_of
 
     room_of(model)
-    if which not in ("best", "last"):
-        raise UsageError(f"--which {which}: expected best or last")
+    check_which(which)
 
-    from epurecli import checkpoint as runs_
-    from epurecli.cli.options import onnx_folder
+    from epurecli.api.run import open_run
     from epurecli.export.convert import OPSET
-    from epurecli.export.folder import export_folder
+    from epurecli.export.folder import export_folder, onnx_folder
 
-    run = checkpoint or runs_.newest_run(runs or Path("outputs") / model, model)
-    trained = runs_.load_model(run, which, expect=model)
-    console.note(f"model: {trained.path}, epoch {trained.epoch}, loss {trained.metric:.4g}")
+    run = open_run(model, checkpoint, which, runs)
+    trained = run.trained
+    console.note(run.summary)
     folder = out or onnx_folder(trained.path)
 
     def report(what: str, number: int, total: int) -> None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from epurecli.cli import console
 
@@ -26,18 +34,30 @@ def bar() -> Progress:
     return Progress(*columns, console=console.err, disable=not console.interactive(), transient=True)
 
 
+class Shown:
+    """A `Listener` that shows what it is told: notes, warnings, and a bar for each piece of work."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def note(self, text: str) -> None:
+        console.note(text)
+
+    def warn(self, text: str) -> None:
+        console.warn(text)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total, extra="")
+        self._progress.update(self._tasks[what], completed=done, total=total)
+
+
 @contextmanager
-def counting() -> Iterator[Callable[[str, int, int], None]]:
-    """A callback (what, done, all) that draws a bar."""
+def listening() -> Iterator[Shown]:
+    """Somebody who shows on the terminal what the library tells."""
     with bar() as progress:
-        tasks: dict[str, int] = {}
-
-        def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total, extra="")
-            progress.update(tasks[what], completed=done, total=total)
-
-        yield report
+        yield Shown(progress)
 
 
 class TrainingProgress:

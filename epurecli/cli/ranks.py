@@ -1,11 +1,11 @@
-"""`--devices` and `--num-nodes` of `epure train`: which processes train together, and what each of them says."""
+"""`--devices` and `--num-nodes`: which processes work together, and what each of them says."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -15,7 +15,9 @@ from epurecli.errors import Diverged, EpureError, UsageError
 if TYPE_CHECKING:
     import torch
 
-    from epurecli.train.ranks import Ranks
+    from epurecli.ranks import Ranks
+
+R = TypeVar("R", bound="Ranks")
 
 
 def follow_quietly() -> None:
@@ -29,7 +31,7 @@ def counts(devices: str | None, nodes: int, device: torch.device) -> tuple[int, 
     """Processes on each machine, and machines. Raises: UsageError."""
     import torch
 
-    from epurecli.train.ranks import launched
+    from epurecli.ranks import launched
 
     there = torch.cuda.device_count() if device.type == "cuda" else 1  # one process takes all cores
     if devices in (None, "auto"):
@@ -58,22 +60,29 @@ def counts(devices: str | None, nodes: int, device: torch.device) -> tuple[int, 
 
 
 @contextmanager
-def joined(devices: str | None, nodes: int, device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
+def joined(
+    devices: str | None, nodes: int, device: torch.device, kind: type[R], doing: str
+) -> Iterator[tuple[R, torch.device]]:
     """The ranks, and the device of this one. Where this process fails, so do those that it has started.
+
+    Args:
+        kind: how the ranks work together.
+        doing: what, for people.
 
     Raises: UsageError, EpureError.
     """
-    from epurecli.train.ranks import Ranks, start_ranks
+    from epurecli.ranks import connect
 
     wanted, nodes = counts(devices, nodes, device)
     if wanted * nodes == 1:
-        yield Ranks(), device
+        yield kind(), device
         return
-    ranks = start_ranks(wanted, nodes, device)
+    fabric = connect(wanted, nodes, device)
+    ranks = kind(fabric)
     if not ranks.writes:
         console.Settings.quiet = True
     try:
-        yield ranks, ranks.fabric.device
+        yield ranks, fabric.device
     except Diverged:
         if ranks.writes:
             raise  # one for all
@@ -83,10 +92,10 @@ def joined(devices: str | None, nodes: int, device: torch.device) -> Iterator[tu
             raise
         words = str(error).splitlines()[0]
         if "gloo" in words or "NCCL" in words:
+            if not ranks.writes:
+                raise typer.Exit(1) from None  # rank 0 tells, or it has failed and has told
             words = "the connection to another process was lost"
-        saved = ranks.folder is not None and (ranks.folder / "state.safetensors").is_file()
-        hint = f"go on from the last saved state: --resume {ranks.folder}" if saved else None
-        raise EpureError(f"training ended in process {ranks.index} of {ranks.count}: {words}", hint) from error
+        raise EpureError(f"{doing} ended in process {ranks.index} of {ranks.count}: {words}", ranks.advice()) from error
     except BaseException:
         ranks.close(failed=True)
         raise

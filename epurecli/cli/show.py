@@ -20,11 +20,9 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """What depends on what: the learned correlation between components, as a table and a heat map."""
-    from epurecli import checkpoint as runs
-    from epurecli.models.registry import room_of
+    from epurecli.api.run import open_run
 
-    room_of(model)
-    trained = runs.load_model(checkpoint or runs.newest_run(Path("outputs") / model, model), expect=model)
+    trained = open_run(model, checkpoint).trained
     if not hasattr(trained.model, "gaussian_prior"):
         raise UsageError(f"{model} has no prior over its components", hint="epure show gmrf_mvae")
     from epurecli.gmrf.dependence import canonical_correlations, correlation

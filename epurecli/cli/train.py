@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from epurecli.cli import console
 from epurecli.errors import UsageError
 
-if TYPE_CHECKING:
-    from epurecli.config import RunConfig
-
-EPURE_CSV = Path("data/epure/performances.csv")
 EPOCHS = re.compile(r"training(\.\w+)?\.epochs=")  # the one key that may change when a run goes on
 
 
@@ -79,62 +74,29 @@ def train(
             raise UsageError(
                 f"--resume continues a run as it was configured; {', '.join(clash)} cannot be given with it"
             )
-    else:
-        extra = ["training.deterministic=true"] if deterministic else []
-        resolved = resolve(model, config, data, [*set_, *extra], budget, seed)
 
     from epurecli import checkpoint
-    from epurecli.cli.options import parse_device
-    from epurecli.cli.training import run_training
+    from epurecli.api.engines import parse_device
+    from epurecli.api.training import Start, resolve
+    from epurecli.cli.progress import listening
+    from epurecli.cli.training import show_training
     from epurecli.config import dump_config, load_config
     from epurecli.files import write_atomic
     from epurecli.models.registry import schema_of
+    from epurecli.train.ranks import TrainingRanks
 
+    if resume is None:
+        extra = ["training.deterministic=true"] if deterministic else []
+        with listening() as listener:
+            resolved = resolve(model, config, data, [*set_, *extra], budget, seed, listener)
     where = parse_device(device)
     if resume is not None:
         facts = checkpoint.read_run(resume)
         if facts["model"] != model:
             raise UsageError(f"{resume} is a run of {facts['model']}, not of {model}")
         resolved = load_config(resume / "config.yaml", schema_of, set_)
-    with joined(devices, num_nodes, where) as (ranks, where):
+    start = Start(out=out, resume=resume, init_from=init_from, stage=stage)
+    with joined(devices, num_nodes, where, TrainingRanks, "training") as (ranks, where):
         if resume is not None and set_ and ranks.writes:  # more epochs
             write_atomic(resume / "config.yaml", dump_config(resolved).encode())
-        run_training(resolved, where, out, resume, init_from, tensorboard, stage, ranks)
-
-
-def resolve(
-    model: str,
-    config: str | None,
-    data: Path | None,
-    overrides: list[str],
-    budget: str | None = None,
-    seed: int | None = None,
-) -> RunConfig:
-    """The config of a new run: decides between the plan's and the toy's, and says which and why."""
-    from epurecli.cli.options import data_section, parse_seconds
-    from epurecli.config import load_config
-    from epurecli.models.registry import schema_of
-
-    sections = {}
-    if data is not None:
-        sections["data"] = data_section(data)
-    if config is None:
-        real = data is None and EPURE_CSV.is_file()
-        config = f"{model}_epure_full" if real else f"{model}_toy"
-        if data is not None:
-            console.note(f"config {config} (shipped) on {data}")
-        elif real:
-            console.note(f"config {config}: found {EPURE_CSV}")
-        else:
-            console.note(
-                f"config {config} on the built-in toy tyres: there is no {EPURE_CSV} here (--data DIR takes a folder)"
-            )
-    extra = list(overrides)
-    if seed is not None:
-        extra += [f"training.seed={seed}"]
-    if budget is not None:
-        extra += [f"training.budget_s={parse_seconds(budget)}"]
-    resolved = load_config(config, schema_of, extra, sections)
-    if resolved.model.type != model:
-        raise UsageError(f"{config} configures a {resolved.model.type}, not a {model}")
-    return resolved
+        show_training(resolved, where, start, tensorboard, ranks)

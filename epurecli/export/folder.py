@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from epurecli import __version__
-from epurecli.checkpoint import TrainedModel
+from epurecli.checkpoint import TrainedModel, read_run
 from epurecli.errors import EpureError, UsageError
 from epurecli.export.convert import OPSET, to_onnx
 from epurecli.export.manifest import MANIFEST, describe_graph, describe_model, read_manifest
@@ -101,3 +101,9 @@ def _replaceable(out: Path, overwrite: bool) -> Callable[[Path], None]:
             raise UsageError(message, hint="name a new folder, or move that file")
 
     return check
+
+
+def onnx_folder(weights: Path) -> Path:
+    """Where `epure export` puts, and `epure sample` looks for, the graphs of a run's weights: onnx/<model>/<run>."""
+    run = weights.resolve().parent
+    return Path("onnx") / read_run(run)["model"] / run.name

@@ -23,9 +23,20 @@ def crisp(images: np.ndarray) -> np.ndarray:
     Returns:
         (..., C, H, W) zeros and ones, of the dtype given.
     """
-    owner = _claims(images).argmax(axis=-3)  # (..., H, W), 0 = background
     component = np.arange(1, images.shape[-3] + 1)[:, None, None]  # (C, 1, 1)
-    return (owner[..., None, :, :] == component).astype(images.dtype)
+    return (owners(images)[..., None, :, :] == component).astype(images.dtype)
+
+
+def owners(images: np.ndarray) -> NDArray[np.intp]:
+    """The owner of each pixel, as `crisp` says.
+
+    Args:
+        images: (..., C, H, W) floats in [0, 1].
+
+    Returns:
+        (..., H, W) integers: 0 the background, c + 1 component c.
+    """
+    return _claims(images).argmax(axis=-3)
 
 
 def changed_owners(images: np.ndarray, other: np.ndarray, tie: float) -> int:
@@ -39,7 +50,7 @@ def changed_owners(images: np.ndarray, other: np.ndarray, tie: float) -> int:
         tie: smallest difference of two claims that means something.
     """
     claims = _claims(images)
-    chosen = np.expand_dims(_claims(other).argmax(axis=-3), -3)
+    chosen = np.expand_dims(owners(other), -3)
     lost = claims.max(axis=-3) - np.take_along_axis(claims, chosen, axis=-3).squeeze(-3)
     return int((lost > tie).sum())
 

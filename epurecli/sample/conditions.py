@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from epurecli.errors import DataError, NotFound, UsageError
 
 MAX_GRID = 1_000_000
+
+Value = float | tuple[float, float] | Sequence[float] | NDArray[np.generic]
 
 
 def parse_settings(texts: Sequence[str], columns: Sequence[str]) -> NDArray[np.float64]:  # (1, D)
@@ -61,6 +64,43 @@ def parse_grid(text: str, columns: Sequence[str]) -> NDArray[np.float64]:  # (M,
     for row, values in zip(table, itertools.product(*axes.values()), strict=True):
         row[[columns.index(name) for name in axes]] = values
     return table
+
+
+def from_values(
+    values: Mapping[str, Value], columns: Sequence[str], count: int | None, seed: int
+) -> NDArray[np.float64]:  # (M, D)
+    """A number, a range or one value a design for each named condition; columns that are not named are NaN.
+
+    Args:
+        values: name -> a number; (low, high), from which every design gets a value of its own, uniformly, by the seed
+            and its number alone; or a list, array or series of M numbers.
+        count: how many designs (default: as many as the longest list has; 1 where there is none).
+
+    Raises:
+        UsageError: unknown condition; not finite; a range from high to low; lists of another length than M.
+    """
+    given = {_known(name, columns): value for name, value in values.items()}
+    lists = {name: len(value) for name, value in given.items() if _is_list(value)}
+    number = count or max(lists.values(), default=1)
+    table = np.full((number, len(columns)), np.nan)
+    for name, value in given.items():
+        index = columns.index(name)
+        if _is_list(value):
+            if len(value) != number:
+                raise UsageError(f"{name}: {len(value)} values for {number} designs")
+            table[:, index] = [_number(str(one), name) for one in value]
+        elif isinstance(value, tuple):
+            low, high = (_number(str(edge), f"{name}={value}") for edge in value) if len(value) == 2 else (1.0, 0.0)
+            if low > high:
+                raise UsageError(f"{name}={value}: expected a range (low, high)", "give a list for one value a design")
+            table[:, index] = np.random.default_rng((seed, index)).uniform(low, high, number)
+        else:
+            table[:, index] = _number(str(value), name)
+    return table
+
+
+def _is_list(value: Value) -> TypeGuard[Sequence[float]]:
+    return hasattr(value, "__len__") and not isinstance(value, (str, tuple))
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:  # (M, D)

@@ -4,7 +4,7 @@ behind it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from epurecli.data.conditions import ConditionScaler
 from epurecli.pictures.crisp import crisp
+from epurecli.sample.drawn import Drawn, join
 from epurecli.sample.noise import design_noise
-from epurecli.sample.writer import Drawn
 from epurecli.types import Mode, Noise, Query
 
 BLOCK = 16  # designs computed together on the CPU: the fastest block there, and memory stays flat
@@ -98,21 +98,10 @@ def grouped(blocks: Iterator[Drawn], batch_sz: int) -> Iterator[Drawn]:
     for drawn in blocks:
         held.append(drawn)
         if sum(map(len, held)) >= batch_sz:
-            yield _joined(held)
+            yield join(held)
             held = []
     if held:
-        yield _joined(held)
-
-
-def _joined(parts: list[Drawn]) -> Drawn:
-    if len(parts) == 1:
-        return parts[0]
-    joined: dict = {"names": [name for part in parts for name in part.names]}
-    for field in fields(Drawn):
-        values = [getattr(part, field.name) for part in parts]
-        if field.name != "names" and values[0] is not None:
-            joined[field.name] = np.concatenate(values)
-    return Drawn(**joined)
+        yield join(held)
 
 
 def _block(request: Request, generate: Generate, scaler: ConditionScaler, device: torch.device, block: int) -> Drawn:

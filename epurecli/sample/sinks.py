@@ -143,4 +143,5 @@ def _write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with writing(path), zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for key, value in arrays.items():
             with archive.open(f"{key}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, value, allow_pickle=False)
+                whole = np.ascontiguousarray(value)  # whatever its memory order: the same values are the same bytes
+                np.lib.format.write_array(file, whole, allow_pickle=False)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
 import numpy as np
 
-from epurecli.errors import EpureError, NumericalError, UsageError
+from epurecli.errors import EpureError, UsageError
 from epurecli.files import writing
-from epurecli.pictures.section import SPREAD_FULL_SCALE, Side
+from epurecli.pictures.section import Side
+from epurecli.sample.drawn import Drawn, as_bytes
 from epurecli.sample.layout import MANIFEST, SHEET, replaceable
 from epurecli.sample.sheet import Tile, contact_sheet
 from epurecli.sample.sinks import Background, NpzSink, PngSink
@@ -23,23 +23,6 @@ from epurecli.staging import StagedFolder
 _LEADING = ("model", "mode", "seed")  # provenance that stands before the conditions in the manifest
 _RESERVED = ("uncertainty", "draws")  # folder names that no component may have
 _FORBIDDEN = frozenset('/\\:*?"<>|')  # not allowed in file names on one system or another
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """One block of results, as numpy arrays."""
-
-    names: Sequence[str]  # (B,) file prefixes: sample_00000, or the input design's prefix
-    images: np.ndarray  # (B, C, H, W) in [0, 1]; for inpainting the mean of the draws
-    mask: np.ndarray | None = None  # (B, C) bool, True = observed
-    observed: np.ndarray | None = None  # (B, C, H, W) uint8: where the mask is True these bytes are written as they are
-    spread: np.ndarray | None = None  # (B, C, H, W) standard deviation of the draws, per pixel
-    draws: np.ndarray | None = None  # (B, S, C, H, W) in [0, 1]; written as well
-    truth: np.ndarray | None = None  # (B, C, H, W) uint8; shown on the contact sheet
-    conditions: np.ndarray | None = None  # (B, D) raw units; NaN = not given
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 class SampleWriter:
@@ -124,7 +107,7 @@ class SampleWriter:
         _check_shapes(drawn, len(self._components), len(self._columns))
         for name in drawn.names:
             _check_name(name, "design")
-        pixels = _to_bytes(drawn, self._components)
+        pixels = as_bytes(drawn, self._components)
         mask = np.zeros(pixels["images"].shape[:2], dtype=bool) if drawn.mask is None else np.array(drawn.mask)
         if drawn.conditions is None:
             conditions = np.full((len(drawn), len(self._columns)), np.nan)
@@ -138,8 +121,7 @@ class SampleWriter:
                 self._rows.writerow([name, *self._before.values(), *cells, seen, *self._after.values()])
         alone = drawn.truth is None and drawn.spread is None
         room = self._sheet_rows if alone else -(-self._sheet_rows // 2)
-        for b in range(min(len(drawn), room - len(self._tiles))):
-            self._tiles.append(self._tile(drawn, pixels["images"][b].copy(), mask[b], conditions[b], b))
+        self._tiles += tiles_of(drawn, pixels["images"], self._columns, room - len(self._tiles))
         self.count += len(drawn)
 
     def __exit__(
@@ -165,26 +147,35 @@ class SampleWriter:
     def _draw_sheet(self) -> None:
         if not self._tiles:
             return
-        made_by = [self._before.get("model", ""), self._before.get("mode", "")]
-        seed = self._before.get("seed")
-        made_by += [f"seed {seed}"] if seed is not None else []
-        made_by += [f"{len(self._tiles):,} of {self.count:,} designs" if self.count > len(self._tiles) else ""]
-        title = " - ".join(part for part in made_by if part)
+        title = sheet_title(self._before, len(self._tiles), self.count)
         sheet = contact_sheet(self._tiles, self._components, title=title, mirror=self._mirror)
         path = self._staging.folder / SHEET
         with writing(path):
             sheet.save(path)
 
-    def _tile(self, drawn: Drawn, image: np.ndarray, mask: np.ndarray, conditions: np.ndarray, b: int) -> Tile:
-        values = zip(self._columns, conditions, strict=True)
-        return Tile(
+
+def sheet_title(provenance: Mapping[str, str], shown: int, count: int) -> str:
+    """What stands over a contact sheet of `shown` of `count` designs."""
+    seed = provenance.get("seed")
+    parts = [provenance.get("model", ""), provenance.get("mode", ""), f"seed {seed}" if seed is not None else ""]
+    return " - ".join(filter(None, [*parts, f"{shown:,} of {count:,} designs" if count > shown else ""]))
+
+
+def tiles_of(drawn: Drawn, images: np.ndarray, columns: Sequence[str], count: int) -> list[Tile]:
+    """The first `count` designs of a block, whose bytes are `images`, for the contact sheet."""
+    mask = np.zeros(images.shape[:2], dtype=bool) if drawn.mask is None else drawn.mask
+    values = np.full((len(drawn), len(columns)), np.nan) if drawn.conditions is None else drawn.conditions
+    return [
+        Tile(
             name=drawn.names[b],
-            image=image,
-            observed=mask,
+            image=images[b].copy(),
+            observed=np.array(mask[b]),
             truth=None if drawn.truth is None else np.array(drawn.truth[b]),
             spread=None if drawn.spread is None else np.array(drawn.spread[b]),
-            caption=tuple(f"{column} {value:.5g}" for column, value in values if not np.isnan(value)),
+            caption=tuple(f"{c} {v:.5g}" for c, v in zip(columns, values[b], strict=True) if not np.isnan(v)),
         )
+        for b in range(min(count, len(drawn)))
+    ]
 
 
 def number(value: float) -> str:
@@ -220,32 +211,3 @@ def _check_shapes(drawn: Drawn, components: int, columns: int) -> None:
     for name, value in (("observed", drawn.observed), ("truth", drawn.truth)):
         if value is not None and value.dtype != np.uint8:
             raise ValueError(f"{name}: expected uint8, got {value.dtype}")
-
-
-def _to_bytes(drawn: Drawn, components: Sequence[str]) -> dict[str, np.ndarray]:
-    """The block as uint8 planes, observed components byte for byte as they came."""
-    pixels = {"images": _bytes(drawn.images, drawn, components, "image")}
-    if drawn.spread is not None:
-        pixels["uncertainty"] = _bytes(drawn.spread / SPREAD_FULL_SCALE, drawn, components, "uncertainty")
-    if drawn.draws is not None:
-        pixels["draws"] = np.stack(
-            [_bytes(draw, drawn, components, "draw") for draw in drawn.draws.swapaxes(0, 1)], axis=1
-        )  # (B, S, C, H, W)
-    if drawn.mask is not None:
-        seen = drawn.mask[:, :, None, None]  # (B, C, 1, 1)
-        pixels["images"] = np.where(seen, drawn.observed, pixels["images"])
-        if "draws" in pixels:
-            pixels["draws"] = np.where(seen[:, None], drawn.observed[:, None], pixels["draws"])
-    return pixels
-
-
-def _bytes(values: np.ndarray, drawn: Drawn, components: Sequence[str], what: str) -> np.ndarray:
-    """(B, C, H, W) floats in [0, 1] as uint8."""
-    finite = np.isfinite(values).all(axis=(-2, -1))  # (B, C)
-    if not finite.all():
-        b, c = np.argwhere(~finite)[0]
-        raise NumericalError(
-            f"the {what} of {drawn.names[b]}, component {components[c]}, has values that are not finite",
-            "the checkpoint is probably of a training that diverged: try --which best, or another run",
-        )
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)

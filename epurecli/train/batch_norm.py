@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from epurecli.train.collective import reduce
+from epurecli.ranks import reduce
 
 
 class _Sum(torch.autograd.Function):

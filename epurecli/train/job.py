@@ -10,7 +10,7 @@ import torch
 from epurecli.data.dataset import Dataset
 from epurecli.models.contract import GenerativeModel
 from epurecli.threads import Threads
-from epurecli.train.ranks import Ranks
+from epurecli.train.ranks import TrainingRanks
 from epurecli.train.reporter import Reporter, Silent
 
 
@@ -25,5 +25,5 @@ class TrainingJob:
     device: torch.device
     autocast: bool = False
     reporter: Reporter = field(default_factory=Silent)
-    ranks: Ranks = field(default_factory=Ranks)
+    ranks: TrainingRanks = field(default_factory=TrainingRanks)
     threads: Threads = field(default_factory=lambda: Threads(fixed=True))

@@ -26,7 +26,7 @@ from epurecli.data.dataset import Dataset, open_dataset
 from epurecli.data.describe import infer_config
 from epurecli.data.loader import epoch_batches
 from epurecli.data.toy import draw, make_toy
-from epurecli.data.workers import usable_cores
+from epurecli.threads import cores
 
 
 def report(what: str, **figures: object) -> None:
@@ -88,7 +88,7 @@ def main() -> None:
         make_toy(folder, 4000, 0)
         report(
             "make-toy, PNGs on all cores",
-            cores=usable_cores(),
+            cores=len(cores()),
             designs_per_s=round(4000 / (time.perf_counter() - start)),
         )
         for root in filter(None, (folder, args.data)):

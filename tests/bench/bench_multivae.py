@@ -28,10 +28,11 @@ import torch
 from bench_quality import DRAWS, PUBLIC, SAMPLES, Judge
 from torch import Tensor, nn
 
-from epurecli.cli.options import data_section, parse_seconds
+from epurecli.api.training import parse_seconds
 from epurecli.config import load_config
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
+from epurecli.data.source import data_section
 from epurecli.evaluate.distribution import frechet
 from epurecli.models.contract import set_trainable
 from epurecli.models.registry import build, schema_of

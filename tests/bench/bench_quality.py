@@ -27,18 +27,19 @@ from statistics import fmean
 import numpy as np
 import torch
 
+from epurecli.api.training import parse_seconds
 from epurecli.checkpoint import load_model, read_metrics, start_run
-from epurecli.cli.options import data_section, parse_seconds
 from epurecli.config import load_config
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
+from epurecli.data.source import data_section
 from epurecli.evaluate.conditioning import conditioning, learn_measures
 from epurecli.evaluate.distribution import frechet
 from epurecli.evaluate.features import fit_pixel_features
 from epurecli.evaluate.inpainting import iou, nearest_completions
 from epurecli.models.registry import build, schema_of
+from epurecli.sample.drawn import Drawn
 from epurecli.sample.sampler import Numbered, Request, draw, grouped
-from epurecli.sample.writer import Drawn
 from epurecli.train.job import TrainingJob
 from epurecli.train.loop import in_bfloat16, train
 from epurecli.types import Mode

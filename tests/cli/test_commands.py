@@ -178,11 +178,11 @@ def test_a_pipe_that_closes_early_is_no_fault(tmp_path: Path) -> None:
 
 def test_a_budget_is_for_the_whole_run() -> None:
     """In the command and in the YAML alike; its stages share it."""
-    from epurecli.cli.train import resolve
+    from epurecli.api.training import resolve
     from epurecli.models.registry import build
     from epurecli.train.schedule import stage_budget
 
-    config = resolve("vae", "vae_toy", None, ["model.latent_prior=flow"], "2m")
-    assert config == resolve("vae", "vae_toy", None, ["model.latent_prior=flow", "training.budget_s=120"])
+    config = resolve("vae", "vae_toy", overrides=["model.latent_prior=flow"], budget="2m")
+    assert config == resolve("vae", "vae_toy", overrides=["model.latent_prior=flow", "training.budget_s=120"])
     stages = build(config).stages()
     assert [stage_budget(config.training.budget_s, stages, i) for i in (0, 1)] == pytest.approx([105, 15])

@@ -75,27 +75,6 @@ def test_a_run_folder_holds_what_it_should(name: str, work: Path) -> None:
     assert Image.open(run / "curves.png").size[0] > 300
 
 
-@pytest.mark.parametrize(("name", "mode", "backend"), [
-    ("gmrf_mvae", "inpainting", "torch"), ("vae", "unconditional", "torch"), ("meta_vae", "conditional", "onnx"),
-])  # fmt: skip
-def test_any_number_of_processes_writes_the_same_files(name, mode, backend, epure, work: Path, tmp_path: Path) -> None:
-    graphs = tmp_path / "graphs"
-    if backend == "onnx":
-        assert epure("export", name, "--onnx", "--out", graphs, cwd=work).code == 0
-    options = ["--onnx-dir", graphs] if backend == "onnx" else []
-    found = []
-    for devices in (1, 2, 3):
-        out = tmp_path / str(devices)
-        result = epure(
-            "sample", name, "--mode", mode, *MODES[mode], "--num-samples", 150, "--seed", 5, "--grey",
-            "--devices", devices, "--backend", backend, *options, "--out", out, cwd=work,
-        )  # fmt: skip
-        assert result.code == 0, result.err
-        found.append(digests(out))
-    assert len(found[0]) > 50
-    assert found[0] == found[1] == found[2]
-
-
 def test_sampled_files(drawn) -> None:
     _, mode, out = drawn
     rows = manifest(out)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from epurecli.data.conditions import ConditionScaler
+from epurecli.sample.drawn import Drawn
 from epurecli.sample.sampler import BLOCK, Request, cut, draw, grouped
-from epurecli.sample.writer import Drawn
 from epurecli.types import Mode, Noise, Query
 
 C, H, W, D, N = 3, 8, 4, 2, 5

@@ -10,8 +10,9 @@ from PIL import Image
 
 from epurecli.errors import EpureError, NumericalError, UsageError
 from epurecli.pictures.section import Side
+from epurecli.sample.drawn import Drawn
 from epurecli.sample.sinks import Background
-from epurecli.sample.writer import Drawn, SampleWriter
+from epurecli.sample.writer import SampleWriter
 
 COMPONENTS = ("crown", "belt", "bead_wire")
 COLUMNS = ("width_px", "mass")

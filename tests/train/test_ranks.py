@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from epurecli.checkpoint import load_tensors, read_metrics, read_run
 from epurecli.models.registry import ROOMS
-from epurecli.train.ranks import Ranks
+from epurecli.ranks import Ranks
 
 # Rows are summed in another order, and Adam divides tiny gradients by their own size: rounding grows from step to step.
 TOLERANCE = 1e-4
@@ -27,11 +27,12 @@ from epurecli.data.dataset import open_dataset
 from epurecli.models.registry import build, schema_of
 from epurecli.models.contract import set_trainable
 from epurecli.nn.step import Step
-from epurecli.train.ranks import start_ranks
+from epurecli.ranks import connect
+from epurecli.train.ranks import TrainingRanks
 from epurecli.types import Batch
 
 torch.set_default_dtype(torch.float64)
-ranks = start_ranks(2, 1, torch.device("cpu"))
+ranks = TrainingRanks(connect(2, 1, torch.device("cpu")))
 for name in sys.argv[1:]:
     config = load_config(f"{name}_toy_test", schema_of, ["data.toy.count=20", "model.latent_prior.kind=flow"])
     with ranks.first():
@@ -70,6 +71,7 @@ ranks.wait()
 
 class Rank(Ranks):
     def __init__(self, index: int, count: int) -> None:
+        super().__init__()
         self.index, self.count = index, count
 
 
@@ -184,8 +186,9 @@ FAILING = """
 import torch
 from epurecli.cli.ranks import joined
 from epurecli.errors import NumericalError
+from epurecli.ranks import Ranks
 
-with joined("2", 1, torch.device("cpu")) as (ranks, device):
+with joined("2", 1, torch.device("cpu"), Ranks, "training") as (ranks, device):
     if ranks.index == 1:
         raise NumericalError("row 3 has no factor")
     ranks.wait()

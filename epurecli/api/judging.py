@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from epurecli.api.engines import parse_device
+from epurecli.api.sampling import sampling_of
 from epurecli.checkpoint import TrainedModel
 from epurecli.data.dataset import Dataset
 from epurecli.data.loader import epoch_batches
-from epurecli.errors import DataError, NotFound, UsageError
+from epurecli.errors import UsageError
 from epurecli.evaluate import (
     Better,
     Designs,
@@ -27,7 +28,8 @@ from epurecli.evaluate import (
 from epurecli.evaluate.interval import mean_metric
 from epurecli.models.registry import models_with_a_bound
 from epurecli.nn.noise import generator_noise
-from epurecli.sample.sampler import Numbered, Request, draw
+from epurecli.sample.drawn import Drawn
+from epurecli.sample.sampler import Numbered, Request
 from epurecli.types import Mode
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def judge_model(
     reference: Reference,
     count: int,
     seed: int,
-    device: torch.device,
+    device: str,
     *,
     nll: bool = False,
 ) -> Report:
@@ -59,7 +61,8 @@ def judge_model(
     Completions hide one component of each test design in turn, drawn ten times. `nll` adds the held-out bound.
     """
     bound = (held_out_bound(trained, dataset, seed, device),) if nll else ()  # first: it may refuse
-    samples = _images(trained, Request(Mode.UNCONDITIONAL, Numbered(count), seed, crisp=_crisp(trained)), device)
+    free = Request(Mode.UNCONDITIONAL, Numbered(count), seed, crisp=_crisp(trained))
+    samples = _drawn(trained, free, device).images
     conditional = inpainted = None
     if dataset.scaler.columns and Mode.CONDITIONAL in trained.model.modes:
         rng = np.random.default_rng(seed)
@@ -68,7 +71,7 @@ def judge_model(
         )
         asked = np.concatenate([dataset.conditions[rng.choice(dataset.test, count - len(beyond))], beyond])
         request = Request(Mode.CONDITIONAL, Numbered(count), seed, crisp=_crisp(trained), conditions=asked)
-        conditional = Designs(_images(trained, request, device), asked)
+        conditional = Designs(_drawn(trained, request, device).images, asked)
     parts = len(dataset.components)
     if parts > 1 and Mode.INPAINTING in trained.model.modes:
         rows = dataset.test
@@ -88,7 +91,7 @@ def complete(
     rows: NDArray,
     mask: NDArray,
     seed: int,
-    device: torch.device,
+    device: str,
     draws: int = 10,
 ) -> NDArray[np.float32]:  # (B, S, C, H, W)
     """Every draw of the completions of some designs."""
@@ -96,56 +99,30 @@ def complete(
     request = Request(
         Mode.INPAINTING, names, seed, draws, True, _crisp(trained), None, dataset.images, rows, mask, True
     )
-    return np.concatenate([d.draws for d in _draw(trained, request, device)])
+    draws = _drawn(trained, request, device).draws
+    assert draws is not None
+    return draws
 
 
-def held_out_bound(
-    trained: TrainedModel, dataset: Dataset, seed: int, device: torch.device, samples: int = 64
-) -> Metric:
+def held_out_bound(trained: TrainedModel, dataset: Dataset, seed: int, device: str, samples: int = 64) -> Metric:
     """The importance-weighted bound on -log p(design | condition) of the test designs."""
-    model = trained.model.to(device)
+    where = parse_device(device)
+    model = trained.model.to(where)
     if model.bound_name is None:
         raise UsageError(
             f"--nll: {trained.config.model.type} has no bound on the likelihood of a design",
             hint=f"models that have one: {', '.join(models_with_a_bound())}",
         )
     rng, bounds = torch.Generator().manual_seed(seed), []
-    for batch in epoch_batches(dataset, dataset.test, BOUND_BATCH, None, device):
-        bounds.append(model.bound(batch, generator_noise(rng, len(batch), samples, device)).cpu())
+    for batch in epoch_batches(dataset, dataset.test, BOUND_BATCH, None, where):
+        bounds.append(model.bound(batch, generator_noise(rng, len(batch), samples, where)).cpu())
     name = f"{model.bound_name}-{samples} bound"
     return mean_metric(name, "likelihood", -torch.cat(bounds).numpy(), "nats", Better.LOWER)
-
-
-def read_samples(folder: Path, components: tuple[str, ...]) -> NDArray[np.uint8]:  # (N, C, H, W)
-    """What `epure sample` wrote (PNGs or npz). Raises: NotFound, DataError."""
-    from epurecli.data.images import read_grey
-
-    if not folder.is_dir():
-        raise NotFound(f"{folder}: no such folder of samples")
-    shards = sorted(folder.glob("samples_*.npz"))
-    if shards:
-        return np.concatenate([np.load(shard, allow_pickle=False)["images"] for shard in shards])
-    files = [{p.name.removesuffix(f"_{c}.png"): p for p in (folder / c).glob(f"*_{c}.png")} for c in components]
-    names = sorted(set().union(*files))
-    if not names:
-        raise DataError(
-            f"{folder}: holds no samples of {', '.join(components)}", hint="epure sample M --out DIR makes some"
-        )
-    for component, found in zip(components, files, strict=True):
-        lacking = [n for n in names if n not in found]
-        if lacking:
-            raise DataError(f"{folder}: {lacking[0]} has no image of {component}")
-    return np.stack([[read_grey(found[n]) for found in files] for n in names])
 
 
 def _crisp(trained: TrainedModel) -> bool:
     return trained.config.sampling.crisp
 
 
-def _images(trained: TrainedModel, request: Request, device: torch.device) -> NDArray[np.float32]:
-    return np.concatenate([d.images for d in _draw(trained, request, device)])
-
-
-def _draw(trained: TrainedModel, request: Request, device: torch.device):
-    network = trained.model.to(device)
-    return draw(request, network.generate, trained.scaler, device)
+def _drawn(trained: TrainedModel, request: Request, device: str) -> Drawn:
+    return sampling_of(trained, request, device).drawn()

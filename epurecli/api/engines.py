@@ -1,24 +1,18 @@
-"""`--backend`: what `epure sample` computes with."""
+"""What designs are computed with: torch or ONNX Runtime, on which device."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from epurecli.cli import console
-from epurecli.cli.options import onnx_folder, parse_device
-from epurecli.errors import NotFound, UsageError
+import torch
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import torch
-
-    from epurecli.checkpoint import TrainedModel
-    from epurecli.sample.sampler import Generate, Request
+from epurecli.checkpoint import TrainedModel
+from epurecli.errors import NativeUnavailable, NotFound, UsageError
+from epurecli.listener import Listener
+from epurecli.sample.noise import design_noise
+from epurecli.sample.sampler import BLOCK, BLOCK_CUDA, Generate, Request
 
 BACKENDS = ("torch", "onnx", "auto")
 _TRIALS = 3
@@ -28,78 +22,78 @@ _TRIALS = 3
 class Engine:
     """A function that generates, and where its inputs must be."""
 
+    kind: str  # torch or onnx
     name: str
     generate: Generate
     device: torch.device
     gpu: bool  # whether it computes on CUDA, wherever its inputs are
-    remake: Callable[[str], Generate]  # on a device, in another process
 
     @property
     def block(self) -> int:
         """Designs computed together."""
-        from epurecli.sample.sampler import BLOCK, BLOCK_CUDA
-
         return BLOCK_CUDA if self.gpu else BLOCK
 
-    def devices(self, count: int) -> list[str]:
-        """`count` places to compute: GPUs where it computes on one, else its device, shared.
 
-        Raises: UsageError.
-        """
-        import torch
+def parse_device(name: str) -> torch.device:
+    """auto, cpu, cuda or cuda:N. Raises: NativeUnavailable where it is not there; UsageError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"no device {name!r}", hint="devices: auto, cpu, cuda, cuda:0, ...") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device {name!r} is not supported", hint="devices: auto, cpu, cuda, cuda:0, ...")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise NativeUnavailable(
+            f"device {name!r}: this machine has no CUDA device that torch can use", hint="use --device cpu"
+        )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise NativeUnavailable(f"device {name!r}: there are {torch.cuda.device_count()} CUDA devices, counted from 0")
+    return device
 
-        if not self.gpu:
-            return [str(self.device)] * count
-        if count > torch.cuda.device_count():
-            raise UsageError(f"--devices {count}: there are {torch.cuda.device_count()} GPUs")
-        return [f"cuda:{i}" for i in range(count)]
 
-
-def choose(backend: str, onnx_dir: Path | None, device: str, trained: TrainedModel, request: Request) -> Engine:
+def choose(
+    backend: str,
+    onnx_dir: Path | None,
+    device: str,
+    trained: TrainedModel,
+    request: Request,
+    listener: Listener,
+    threads: int | None = None,
+) -> Engine:
     """The engine that was asked for; for `auto` the one that is faster on a block of this request.
+
+    Args:
+        threads: of ONNX Runtime (default: one a core).
 
     Raises: NotFound, CheckpointError, NativeUnavailable, UsageError.
     """
     if backend == "torch":
         return _torch(device, trained)
+    from epurecli.export.folder import onnx_folder
+
     folder = onnx_dir or onnx_folder(trained.path)
     if backend == "onnx":
-        return _onnx(folder, device, trained, request)
+        return _onnx(folder, device, trained, request, threads)
     try:
-        engines = [_onnx(folder, device, trained, request)]
+        engines = [_onnx(folder, device, trained, request, threads)]
     except NotFound as error:
-        console.note(f"no ONNX graphs to try: {error.message}")
+        listener.note(f"no ONNX graphs to try: {error.message}")
         return _torch(device, trained)
     engines.append(_torch(device, trained))
     seconds = [_seconds(engine, trained, request) for engine in engines]
     for engine, spent in zip(engines, seconds, strict=True):
-        console.note(f"{engine.name}: {engine.block / spent:,.0f} designs/s")
+        listener.note(f"{engine.name}: {engine.block / spent:,.0f} designs/s")
     return min(zip(seconds, engines, strict=True), key=lambda pair: pair[0])[1]
 
 
 def _torch(device: str, trained: TrainedModel) -> Engine:
     where = parse_device(device)
-    remake = partial(torch_engine, trained.path)
-    return Engine(f"torch on {where}", trained.model.to(where).generate, where, where.type == "cuda", remake)
+    return Engine("torch", f"torch on {where.type}", trained.model.to(where).generate, where, where.type == "cuda")
 
 
-def torch_engine(checkpoint: Path, device: str) -> Generate:
-    from epurecli.checkpoint import load_model
-
-    return load_model(checkpoint).model.to(device).generate
-
-
-def onnx_engine(folder: Path, device: str) -> Generate:
-    import torch
-
-    from epurecli.export.runtime import OnnxSampler
-
-    return OnnxSampler(folder, cuda=device != "cpu", threads=torch.get_num_threads()).generate
-
-
-def _onnx(folder: Path, device: str, trained: TrainedModel, request: Request) -> Engine:
-    import torch
-
+def _onnx(folder: Path, device: str, trained: TrainedModel, request: Request, threads: int | None) -> Engine:
     from epurecli.export.runtime import OnnxSampler
     from epurecli.export.session import CUDA
 
@@ -108,18 +102,14 @@ def _onnx(folder: Path, device: str, trained: TrainedModel, request: Request) ->
     if not folder.exists():
         command = f"epure export {trained.config.model.type} --onnx --checkpoint {trained.path.parent}"
         raise NotFound(f"{folder}: no such exported folder", hint=f"make it: {command}")
-    sampler = OnnxSampler(folder, cuda=None if device == "auto" else device == "cuda")
+    sampler = OnnxSampler(folder, cuda=None if device == "auto" else device == "cuda", threads=threads)
     sampler.require_checkpoint(trained.digest)
     provider = sampler.provider(request.mode.observes)
-    remake = partial(onnx_engine, folder)
-    return Engine(f"onnx on {provider}", sampler.generate, torch.device("cpu"), provider == CUDA, remake)
+    return Engine("onnx", f"onnx on {provider}", sampler.generate, torch.device("cpu"), provider == CUDA)
 
 
 def _seconds(engine: Engine, trained: TrainedModel, request: Request) -> float:
     """Shortest time for one draw of one block, after one to warm up."""
-    import torch
-
-    from epurecli.sample.noise import design_noise
     from epurecli.types import Query
 
     count, model, where = engine.block, trained.model, engine.device

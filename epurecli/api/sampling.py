@@ -1,0 +1,122 @@
+"""Sampling, settled: which designs, drawn by what. The one place where a request meets a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from epurecli.api.engines import Engine, choose
+from epurecli.checkpoint import TrainedModel
+from epurecli.data.source import open_data
+from epurecli.listener import QUIET, Listener
+from epurecli.ranks import Ranks
+from epurecli.sample.drawn import Drawn, join
+from epurecli.sample.request import SampleOptions, build_request
+from epurecli.sample.sampler import Request, grouped
+from epurecli.sample.shared import draw_shared
+from epurecli.sample.writer import SampleWriter
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampling:
+    """What is to be drawn, and what draws it."""
+
+    trained: TrainedModel
+    request: Request
+    engine: Engine
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Where the designs come from, as it stands in every row of the manifest."""
+        return {
+            "model": self.trained.config.model.type,
+            "mode": self.request.mode.value,
+            "seed": str(self.request.seed),
+            "backend": self.engine.name,
+            "checkpoint": self.trained.path.as_posix(),
+            "checkpoint_sha256": self.trained.digest,
+        }
+
+    def blocks(self, ranks: Ranks | None = None) -> Iterator[Drawn]:
+        """The designs, block by block; of several ranks, at rank 0."""
+        engine, scaler = self.engine, self.trained.scaler
+        return draw_shared(self.request, engine.generate, scaler, engine.device, engine.block, ranks or Ranks())
+
+    def drawn(self) -> Drawn:
+        """All designs at once."""
+        return join(list(self.blocks()))
+
+    def write(
+        self,
+        folder: Path,
+        *,
+        format: Literal["png", "npz"] = "png",
+        overwrite: bool = False,
+        batch_sz: int | None = None,
+        ranks: Ranks | None = None,
+        listener: Listener = QUIET,
+    ) -> None:
+        """Draw and write, a few designs at a time; of several ranks, rank 0 writes.
+
+        Args:
+            batch_sz: designs handed to the writer at a time (default: the config's); never changes a design.
+
+        Raises: see `SampleWriter`.
+        """
+        blocks = self.blocks(ranks)
+        if ranks is not None and not ranks.writes:
+            for _ in blocks:  # drawn here, handed to rank 0
+                pass
+            return
+        config, columns = self.trained.config, self.trained.scaler.columns
+        with SampleWriter(
+            folder, config.data.component_dirs, columns, format=format, overwrite=overwrite, provenance=self.provenance
+        ) as writer:
+            for drawn in grouped(blocks, batch_sz or config.sampling.batch_sz):
+                writer.write(drawn)
+                listener.progress("sampling", writer.count, len(self.request))
+
+
+def prepare(
+    trained: TrainedModel,
+    options: SampleOptions,
+    *,
+    data: Path | None = None,
+    backend: str = "torch",
+    onnx_dir: Path | None = None,
+    device: str = "auto",
+    ranks: Ranks | None = None,
+    listener: Listener = QUIET,
+) -> Sampling:
+    """Settle what is drawn and by what.
+
+    Args:
+        data: designs whose test split is used where the options need one (default: the run's own data).
+        backend: torch, onnx (after an export), or auto: the faster here.
+        onnx_dir: the exported folder (default: onnx/<model>/<run>).
+        ranks: those that draw together; all must come here.
+
+    Raises: see `build_request` and `choose`.
+    """
+
+    def dataset():
+        return open_data(data, trained.config.data, listener.progress)
+
+    ranks = ranks or Ranks()
+    threads = torch.get_num_threads() if ranks.count > 1 else None
+    with ranks.first():
+        request = build_request(trained, options, dataset, listener)
+        engine = choose(backend, onnx_dir, device, trained, request, listener, threads)
+    fastest = ranks.agree_on(engine.kind)
+    if engine.kind != fastest:  # each machine has tried for itself
+        engine = choose(fastest, onnx_dir, device, trained, request, listener, threads)
+    return Sampling(trained, request, engine)
+
+
+def sampling_of(trained: TrainedModel, request: Request, device: str = "auto") -> Sampling:
+    """Sampling of a request that stands, in torch."""
+    return Sampling(trained, request, choose("torch", None, device, trained, request, QUIET))

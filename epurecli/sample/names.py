@@ -1,0 +1,35 @@
+"""Modes and components as people name them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from epurecli.errors import UsageError
+from epurecli.types import Mode
+
+
+def parse_mode(text: str) -> Mode:
+    """Raises: UsageError, naming the modes there are."""
+    name = text.strip().lower().replace("_", "-")
+    names = [m.value for m in Mode]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        raise UsageError(
+            f"no mode {text!r}" + (f" - did you mean {near[0]!r}?" if near else ""), hint=f"modes: {', '.join(names)}"
+        )
+    return Mode(name)
+
+
+def parse_component(text: str | int, components: Sequence[str]) -> int:
+    """A component's number or name. Raises: UsageError, naming the components there are."""
+    text = str(text).strip()
+    if text.isdecimal() and int(text) < len(components):
+        return int(text)
+    if text in components:
+        return components.index(text)
+    near = difflib.get_close_matches(text, components, n=1)
+    known = ", ".join(f"{i} {name}" for i, name in enumerate(components))
+    raise UsageError(
+        f"no component {text!r}" + (f" - did you mean {near[0]!r}?" if near else ""), hint=f"components: {known}"
+    )

@@ -1,0 +1,218 @@
+"""What people ask for -> a `Request`: which designs, at which conditions, given which parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from epurecli.checkpoint import TrainedModel
+from epurecli.data.dataset import Dataset
+from epurecli.data.partial import Observed, read_observed
+from epurecli.errors import DataError, UsageError
+from epurecli.listener import QUIET, Listener
+from epurecli.sample import conditions
+from epurecli.sample.names import parse_component
+from epurecli.sample.sampler import Numbered, Request
+from epurecli.types import Mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleOptions:
+    """What to draw. What is None or empty is the config's, or follows from the rest."""
+
+    mode: Mode | None = None
+    count: int | None = None
+    seed: int = 0
+    conditions: NDArray[np.float64] | None = None  # (M, D) raw units; a column of NaN is left open
+    hide: tuple[str | int, ...] = ()  # inpainting: components to draw
+    sources: tuple[str | int, ...] = ()  # cross-modal: components that are given
+    targets: tuple[str | int, ...] = ()  # cross-modal: components to draw, the rest with them
+    partial: Path | Observed | None = None  # designs to complete; else the test split
+    has_truth: bool = False  # whether the images of `partial` also show what its mask hides
+    draws: int | None = None  # of each completed design
+    keep_draws: bool = False
+    crisp: bool | None = None
+
+    def of(self, trained: TrainedModel) -> Mode:
+        """The mode. Raises: UnsupportedMode: the model does not have it."""
+        mode = self.mode or trained.config.sampling.mode
+        trained.model.require(mode)
+        return mode
+
+
+def build_request(
+    trained: TrainedModel, options: SampleOptions, open_data: Callable[[], Dataset], listener: Listener = QUIET
+) -> Request:
+    """Names, conditions and observed parts of the designs to draw.
+
+    Args:
+        open_data: opens the data whose test split is used where nothing else is given.
+
+    Raises:
+        UsageError: options that do not go together or with the model.
+        DataError: designs that do not fit the model.
+    """
+    mode, config = options.of(trained), trained.config
+    _check_flags(mode, options)
+    table = None if options.conditions is None else fill_open(trained, options.conditions, listener)
+    crisp = config.sampling.crisp if options.crisp is None else options.crisp
+    if mode.observes:
+        return _completions(trained, mode, options, table, crisp, open_data, listener)
+    listed = table is not None and len(table) > 1  # a CSV or a grid: one design per row
+    number = options.count or (len(table) if table is not None and listed else config.sampling.num_samples)
+    if mode is Mode.CONDITIONAL and table is None:
+        if not trained.scaler.columns:
+            raise UsageError("this model was trained without conditions", hint="use --mode unconditional")
+        source = _fitting(trained, open_data())
+        table = source.conditions[source.test]
+        listener.note("conditions: those of the test designs (--set-condition, --grid or --conditions-csv give others)")
+    return Request(mode, Numbered(number), options.seed, crisp=crisp, conditions=_rows(table, number))
+
+
+def fill_open(trained: TrainedModel, table: NDArray[np.float64], listener: Listener) -> NDArray[np.float64]:
+    """Columns that are left open get the value that the training data leads to expect, given the rest."""
+    columns = trained.scaler.columns
+    left_open = [c for c, value in zip(columns, table[0], strict=True) if np.isnan(value)]
+    moments = trained.facts["condition_moments"]
+    table = conditions.complete(table, np.array(moments["mean"]), np.array(moments["covariance"]))
+    for column in left_open:
+        values = table[:, columns.index(column)]
+        shown = f"{values[0]:.4g}" if np.ptp(values) == 0 else f"{values.min():.4g} to {values.max():.4g}"
+        listener.note(f"{column} is not given: {shown}, expected from the training data given the rest")
+    for warning in trained.scaler.outside(table):
+        listener.warn(warning)
+    return table
+
+
+def _check_flags(mode: Mode, options: SampleOptions) -> None:
+    given = {
+        "--mask": options.hide,
+        "--input": options.partial is not None,
+        "--keep-draws": options.keep_draws,
+        "--source-component": options.sources,
+        "--target-component": options.targets,
+    }
+    wrong = [flag for flag, value in given.items() if value]
+    if wrong and not mode.observes:
+        raise UsageError(f"{', '.join(wrong)}: only for --mode inpainting or cross-modal, not {mode.value}")
+    if mode is Mode.UNCONDITIONAL and options.conditions is not None:
+        raise UsageError("--mode unconditional takes no conditions", hint="use --mode conditional")
+
+
+def _rows(table: NDArray[np.float64] | None, count: int) -> NDArray[np.float64] | None:
+    """One row a design, from the top again where they are too few."""
+    return None if table is None else table[np.arange(count) % len(table)]
+
+
+def _fitting(trained: TrainedModel, found: Dataset) -> Dataset:
+    """Raises: UsageError: designs that the model was not made for."""
+    components, size = trained.config.data.component_dirs, tuple(trained.config.model.image_size)
+    if found.components != components:
+        raise UsageError(
+            f"the data has {', '.join(found.components)}; the model was trained on {', '.join(components)}"
+        )
+    if tuple(found.image_size) != size:
+        sizes = ["x".join(map(str, pair)) for pair in (found.image_size, size)]
+        raise UsageError(f"the images are {sizes[0]} (height x width); the model was trained on {sizes[1]}")
+    return found
+
+
+def _completions(
+    trained: TrainedModel,
+    mode: Mode,
+    options: SampleOptions,
+    table: NDArray[np.float64] | None,
+    crisp: bool,
+    open_data: Callable[[], Dataset],
+    listener: Listener,
+) -> Request:
+    config = trained.config
+    observed = _observed(trained, mode, options, listener)
+    if options.partial is not None:
+        partial = _partial(trained, options.partial, observed)
+        names, images, masks = list(partial.prefixes), partial.images, partial.mask
+        chosen, truth, usual = np.arange(len(names)), options.has_truth, len(names)
+    else:
+        source = _fitting(trained, open_data())
+        chosen, truth, usual = source.test, True, config.sampling.num_samples
+        names, images = [source.prefixes[i] for i in chosen], source.images
+        masks = np.broadcast_to(observed, (len(names), len(observed)))
+    number = min(options.count or usual, len(names))
+    if options.count is not None and options.count > number:
+        listener.warn(f"there are {number} designs to complete, fewer than the {options.count} asked for")
+    return Request(
+        mode,
+        names[:number],
+        options.seed,
+        options.draws or config.sampling.inpainting.num_posterior_samples,
+        options.keep_draws,
+        crisp,
+        _rows(table, number),
+        images,
+        chosen[:number],
+        masks[:number],
+        truth,
+    )
+
+
+def _partial(trained: TrainedModel, source: Path | Observed, observed: NDArray[np.bool_]) -> Observed:
+    """Designs that are only partly there, less what is to be drawn anew."""
+    config, where = trained.config, source if isinstance(source, Path) else "the designs"
+    if isinstance(source, Path):
+        hidden = frozenset(np.flatnonzero(~observed).tolist())
+        components, pattern = config.data.component_dirs, config.data.filename_pattern
+        found = read_observed(source, components, config.model.image_size, pattern, hidden)
+    else:
+        found = Observed(source.prefixes, source.images, source.mask & observed)
+    if not found.mask.any(1).all():
+        bare = found.prefixes[int(found.mask.any(1).argmin())]
+        raise DataError(
+            f"{where}: of {bare} nothing is given but what is to be drawn",
+            hint="add another of its components, take it out, or hide fewer components",
+        )
+    if found.mask.all():
+        raise DataError(f"{where}: every design is complete", hint="hide what is to be drawn anew with --mask")
+    return found
+
+
+def _observed(trained: TrainedModel, mode: Mode, options: SampleOptions, listener: Listener) -> NDArray[np.bool_]:
+    """Which components are given, (C,) bool: `hide` hides, `sources` show."""
+    components = trained.config.data.component_dirs
+    if len(components) == 1:
+        raise UsageError(f"--mode {mode.value}: the model has one component only; there is nothing to complete it from")
+    shown = np.ones(len(components), bool)
+    if mode is Mode.INPAINTING:
+        if options.sources or options.targets:
+            raise UsageError(
+                "--source-component and --target-component belong to --mode cross-modal", hint="use --mask"
+            )
+        hide = options.hide
+        if not hide and options.partial is not None:  # what the designs lack is what is drawn
+            return shown
+        if not hide:
+            hide = (components[0],)
+            listener.note(f"--mask is not given: hiding {components[0]}")
+        shown[[parse_component(c, components) for c in hide]] = False
+    else:
+        if options.hide:
+            raise UsageError(
+                "--mask belongs to --mode inpainting", hint="use --source-component and --target-component"
+            )
+        default = trained.config.sampling.cross_modal
+        given = [parse_component(c, components) for c in options.sources or [default.source_component]]
+        targets = options.targets or (() if options.sources else (default.target_component,))
+        wanted = [parse_component(c, components) for c in targets]
+        both = [components[i] for i in given if i in wanted]
+        if both:
+            raise UsageError(f"{both[0]} is both --source-component and --target-component")
+        shown[:] = False
+        shown[given] = True
+    if not shown.any():
+        raise UsageError("every component is hidden", hint="use --mode unconditional, or hide fewer")
+    if shown.all():
+        raise UsageError("no component is hidden: there is nothing to draw")
+    return shown
