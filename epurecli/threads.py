@@ -88,14 +88,14 @@ class Threads:
     """
 
     def __init__(self, *, fixed: bool = False) -> None:
-        self._fixed = fixed or any(name in os.environ for name in _COUNT)
+        self.fixed = fixed or any(name in os.environ for name in _COUNT)
         self._before: Usage | None = None
 
     def adjust(self) -> int:
         """Look, choose, and return the number. The first look takes a tenth of a second."""
         import torch
 
-        if self._fixed:
+        if self.fixed:
             return torch.get_num_threads()
         if self._before is None:
             self._before = usage()

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from epurecli.api.engines import Engine, choose
 from epurecli.checkpoint import TrainedModel
 from epurecli.data.source import open_data
@@ -19,6 +17,7 @@ from epurecli.sample.request import SampleOptions, build_request
 from epurecli.sample.sampler import Request, grouped
 from epurecli.sample.shared import draw_shared
 from epurecli.sample.writer import SampleWriter
+from epurecli.threads import Threads, cores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,13 +106,16 @@ def prepare(
         return open_data(data, trained.config.data, listener.progress)
 
     ranks = ranks or Ranks()
-    threads = torch.get_num_threads() if ranks.count > 1 else None
+    threads = Threads(fixed=ranks.count > 1)
+    number, most = threads.adjust(), len(cores())
+    if not threads.fixed and number < most:
+        listener.note(f"computing on {number} of {most} cores: other processes keep the rest busy")
     with ranks.first():
         request = build_request(trained, options, dataset, listener)
-        engine = choose(backend, onnx_dir, device, trained, request, listener, threads)
+        engine = choose(backend, onnx_dir, device, trained, request, listener, number)
     fastest = ranks.agree_on(engine.kind)
     if engine.kind != fastest:  # each machine has tried for itself
-        engine = choose(fastest, onnx_dir, device, trained, request, listener, threads)
+        engine = choose(fastest, onnx_dir, device, trained, request, listener, number)
     return Sampling(trained, request, engine)
 
 

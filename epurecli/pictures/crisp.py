@@ -23,8 +23,9 @@ def crisp(images: np.ndarray) -> np.ndarray:
     Returns:
         (..., C, H, W) zeros and ones, of the dtype given.
     """
+    owner = owners(images)
     component = np.arange(1, images.shape[-3] + 1)[:, None, None]  # (C, 1, 1)
-    return (owners(images)[..., None, :, :] == component).astype(images.dtype)
+    return (owner[..., None, :, :] == component).astype(images.dtype)
 
 
 def owners(images: np.ndarray) -> NDArray[np.intp]:

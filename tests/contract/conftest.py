@@ -156,7 +156,7 @@ def tools() -> ModuleType:
     return sys.modules[__name__]
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _throwaway_models() -> Iterator[None]:
     with registered():
         yield

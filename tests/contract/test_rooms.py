@@ -15,13 +15,12 @@ from PIL import Image
 from rooms import FOLDER, THROWAWAY, config_file
 
 from epurecli.checkpoint import load_model, load_tensors, read_metrics, read_run, save_tensors
-from epurecli.config import load_config
-from epurecli.errors import ConfigError
 from epurecli.export.runtime import OnnxSampler
 from epurecli.models.iterative import nothing_observed, solve
-from epurecli.models.registry import schema_of
 from epurecli.sample.noise import design_noise
 from epurecli.types import Query
+
+pytestmark = pytest.mark.slow  # two minutes of processes; the contract tests beside this file ask the same in one
 
 MAIN = """
 import sys
@@ -163,13 +162,6 @@ def test_the_solver_can_be_driven_by_onnx_runtime(run, command) -> None:
         ]
         assert torch.equal(*drawn)
     assert not nothing_observed(query, 5).any()
-
-
-def test_a_key_that_a_model_does_not_read_is_an_error(run) -> None:
-    name, _ = run
-    for key in ("model.beta=7", "model.latent_prior=flow", "training.masking=single"):
-        with pytest.raises(ConfigError, match=f"{name} has no such key"):
-            load_config(config_file(name), schema_of, [key])
 
 
 def test_steps_and_guidance_are_chosen_when_sampling(run, command) -> None:

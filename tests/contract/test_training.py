@@ -9,9 +9,11 @@ from typing import Any, Literal
 import pytest
 import torch
 from pydantic import BaseModel
+from rooms import THROWAWAY, config_file
 
 from epurecli.checkpoint import load_weights, save_weights
-from epurecli.errors import CheckpointError
+from epurecli.config import load_config
+from epurecli.errors import CheckpointError, ConfigError
 from epurecli.models.contract import set_trainable
 from epurecli.models.registry import ROOMS, schema_of
 from epurecli.types import Mode
@@ -177,6 +179,13 @@ def test_weights_of_another_shape_are_refused(name: str, ready, tools, tmp_path)
     other = tools.model_of(tools.config_of(name, "data.condition_columns=[width_px]", "model.cond_dim=null"))
     with pytest.raises(CheckpointError, match=r"has shape .* expected"):
         load_weights(other, tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("key", ["model.beta=7", "model.latent_prior=flow", "training.masking=single"])
+@pytest.mark.parametrize("throwaway", THROWAWAY)
+def test_a_key_that_a_model_does_not_read_is_an_error(throwaway: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{throwaway} has no such key"):
+        load_config(config_file(throwaway), schema_of, [key])
 
 
 def choices(schema: type[BaseModel], path: str) -> list[tuple[str, Any]]:

@@ -227,7 +227,7 @@ def test_processes_that_build_the_same_cache_agree(folder: Path, cache: Path):
     code = f"""
 from pathlib import Path
 from epurecli.config.schema import DataConfig, ToySpec
-from epurecli.data import open_dataset
+from epurecli.data.dataset import open_dataset
 print(open_dataset(DataConfig(toy=ToySpec(count=600, seed=9)), cache_dir=Path({str(cache)!r})).digest)
 """
     root = str(Path(__file__).parents[2])

@@ -79,7 +79,7 @@ def test_images_and_conditions_stay_together(dataset: Dataset):
 
 
 def test_levels_survive_the_way_to_floats_and_back():
-    from epurecli.data.loader import to_batch
+    from epurecli.data.batch import to_batch
 
     levels = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
     batch = to_batch(levels, np.zeros((1, 0), np.float32))
