@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
 from epurecli.errors import EpureError
+
+if TYPE_CHECKING:
+    from epurecli.cli.table import Cell
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -40,6 +44,28 @@ def say_json(tree: Any) -> None:
     import json
 
     sys.stdout.write(json.dumps(tree, indent=2, ensure_ascii=False) + "\n")
+
+
+def show_table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    title: str | None = None,
+    prose: Collection[str] = (),
+    figures: Collection[str] = (),
+) -> None:
+    """Every table of the command line: as wide as the terminal (or COLUMNS), in a pipe as wide as it needs.
+
+    What does not fit wraps or goes to a table below; figures and file names are never cut. See `tables`.
+    """
+    from rich.segment import Segments
+
+    from epurecli.cli.table import tables
+
+    width = out.width if out.is_terminal or os.environ.get("COLUMNS") else None
+    for table, needed in tables(heads, rows, width, title=title, prose=prose, figures=figures):
+        drawn = out.render(table, out.options.update_width(needed))  # print() itself would keep to the console's width
+        out.print(Segments(drawn), end="")
 
 
 def show_error(error: EpureError) -> None:

@@ -8,6 +8,8 @@ import typer
 
 from epurecli.cli import console
 
+_MET = {None: "-", True: "yes", False: "no"}
+
 
 def count_params(
     models: Annotated[list[str] | None, typer.Argument(help="Models to count (default: all).")] = None,
@@ -24,13 +26,8 @@ def count_params(
     if json:
         console.say_json([c.to_dict() for c in counts])
         return
-    from rich.table import Table
-
-    table = Table("config", "total", "trainable", "frozen", "planned", "met")
-    table.columns[0].no_wrap = True
-    for column in table.columns[1:4]:
-        column.justify = "right"
-    for c in counts:
-        met = "-" if c.met is None else "yes" if c.met else "no"
-        table.add_row(c.config, f"{c.total:,}", f"{c.trainable:,}", f"{c.frozen:,}", c.claim or "-", met)
-    console.out.print(table)
+    rows = [
+        (c.config, f"{c.total:,}", f"{c.trainable:,}", f"{c.frozen:,}", c.claim or "-", _MET[c.met]) for c in counts
+    ]
+    heads = ("config", "total", "trainable", "frozen", "planned", "met")
+    console.show_table(heads, rows, prose=("planned",), figures=heads[1:4])

@@ -39,8 +39,6 @@ def check(
     """Find every problem of a data set in one pass; exit code 1 if there are any."""
     from dataclasses import asdict
 
-    from rich.table import Table
-
     from epurecli.cli.progress import listening
     from epurecli.data.check import check as find
 
@@ -50,10 +48,9 @@ def check(
         problems = [{k: str(v) if isinstance(v, Path) else v for k, v in asdict(p).items()} for p in report.problems]
         console.say_json({"designs": report.designs, "images": report.images, "problems": problems})
     elif report.problems:
-        table = Table("file", "row", "problem", "what to do")
-        for problem in report.problems[:SHOWN]:
-            table.add_row(problem.file, "" if problem.row is None else str(problem.row), problem.what, problem.hint)
-        console.out.print(table)
+        shown = [(p.file, "" if p.row is None else str(p.row), p.what, p.hint) for p in report.problems[:SHOWN]]
+        prose = ("problem", "what to do")
+        console.show_table(("file", "row", *prose), shown, prose=prose, figures=("row",))
         more = len(report.problems) - SHOWN
         console.say(f"{len(report.problems)} problems" + (f", {more} not shown (--json lists all)" if more > 0 else ""))
     else:
@@ -69,7 +66,6 @@ def describe(
 ) -> None:
     """Show what a folder holds, and the data section of a config for it."""
     import yaml
-    from rich.table import Table
 
     from epurecli.data.describe import describe as look
     from epurecli.data.describe import infer_config
@@ -86,10 +82,9 @@ def describe(
     split = "" if found.train is None else f", {found.train:,} to train, {found.test:,} to test"
     console.say(f"{found.csv.name if found.csv else 'no CSV'}: {found.rows:,} designs{split}")
     if found.columns:
-        table = Table("column", "minimum", "maximum", "distinct values")
-        for column in found.columns:
-            table.add_row(column.name, f"{column.minimum:g}", f"{column.maximum:g}", f"{column.distinct:,}")
-        console.out.print(table)
+        figures = ("minimum", "maximum", "distinct values")
+        rows = [(c.name, f"{c.minimum:g}", f"{c.maximum:g}", f"{c.distinct:,}") for c in found.columns]
+        console.show_table(("column", *figures), rows, figures=figures)
     section = yaml.safe_dump(
         {"data": infer_config(directory).model_dump(mode="json", exclude_none=True)}, sort_keys=False
     )

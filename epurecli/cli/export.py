@@ -54,20 +54,20 @@ def export(
     if json:
         console.say_json(facts)
         return
-    console.out.print(_table(facts))
+    _show_table(facts)
     console.say(f"graphs: {folder}")
     if not verify:
         console.warn("not compared with torch (--no-verify)")
     console.note(f"next: epure sample {model} --backend onnx, or python {folder / 'example.py'}")
 
 
-def _table(facts: dict[str, Any]) -> Any:
+def _show_table(facts: dict[str, Any]) -> None:
     """Size of each graph, and the largest difference from torch at each batch size."""
-    from rich.table import Table
-
     graphs = facts["graphs"]
     batches = list(next(iter(graphs.values()))["parity"])
-    table = Table("graph", "MB", *(f"batch {batch}" for batch in batches), title="largest difference from torch")
-    for name, entry in graphs.items():
-        table.add_row(name, f"{entry['bytes'] / 1e6:.1f}", *(f"{entry['parity'][batch]:.1e}" for batch in batches))
-    return table
+    heads = ("graph", "MB", *(f"batch {batch}" for batch in batches))
+    rows = [
+        (name, f"{entry['bytes'] / 1e6:.1f}", *(f"{entry['parity'][batch]:.1e}" for batch in batches))
+        for name, entry in graphs.items()
+    ]
+    console.show_table(heads, rows, title="largest difference from torch", figures=heads[1:])

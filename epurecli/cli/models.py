@@ -28,9 +28,5 @@ def models(json: Annotated[bool, typer.Option("--json", help="Machine-readable o
     if json:
         console.say_json(rows)
         return
-    from rich.table import Table
-
-    table = Table("model", "", "modes", "configs")
-    for row in rows:
-        table.add_row(row["model"], row["title"], "\n".join(row["modes"]), "\n".join(row["configs"]))
-    console.out.print(table)
+    shown = [(row["model"], row["title"], "\n".join(row["modes"]), "\n".join(row["configs"])) for row in rows]
+    console.show_table(("model", "what it is", "modes", "configs"), shown, prose=("what it is",))

@@ -34,13 +34,9 @@ def show(
     if json:
         console.say_json({"components": list(names), "canonical_correlations": table.tolist(), "heat_map": str(out)})
         return
-    from rich.table import Table
-
     console.say("largest canonical correlation between the latents of two components (0 independent, 1 determined)")
-    shown = Table("", *names)
-    for name, row in zip(names, table.tolist(), strict=True):
-        shown.add_row(name, *(f"{value:.2f}" for value in row))
-    console.out.print(shown)
+    rows = [(name, *(f"{v:.2f}" for v in row)) for name, row in zip(names, table.tolist(), strict=True)]
+    console.show_table(("", *names), rows, figures=names)
     console.say(f"heat map: {out}")
 
 
