@@ -21,12 +21,12 @@ from epurecli.files import Lock
 from epurecli.listener import QUIET, Listener
 from epurecli.models.base import GenerativeModel
 from epurecli.models.registry import ROOMS, build, schema_of
-from epurecli.train.loop import Run as Job
-from epurecli.train.loop import in_bfloat16, never
-from epurecli.train.loop import train as fit
-from epurecli.train.metrics import plot_curves
-from epurecli.train.ranks import TrainingRanks
-from epurecli.train.reporter import Reporter, Silent
+from epurecli.training.loop import in_bfloat16, never
+from epurecli.training.loop import train as fit
+from epurecli.training.metrics import plot_curves
+from epurecli.training.ranks import TrainingRanks
+from epurecli.training.reporter import Reporter, Silent
+from epurecli.training.run import Run as Job
 
 FLOW_SHARE = 0.125  # of the budget, for fitting the flow prior where there is one
 EPURE_CSV = Path("data/epure/performances.csv")

@@ -61,7 +61,7 @@ def listening() -> Iterator[Shown]:
 
 
 class TrainingProgress:
-    """Shows a run. A `Reporter` of `epurecli.train`."""
+    """Shows a run. A `Reporter` of `epurecli.training`."""
 
     def __init__(self, progress: Progress, tensorboard: Any | None = None) -> None:
         self.progress, self.writer = progress, tensorboard

@@ -1,6 +1,6 @@
 """The contract between a model and the rest of the house: what is trained, how an image is drawn, what ONNX may see.
 
-The loop (`epurecli.train`), the sampler (`epurecli.sample`) and the exporter (`epurecli.export`) know these classes
+The loop (`epurecli.training`), the sampler (`epurecli.sample`) and the exporter (`epurecli.export`) know these classes
 and no model.
 """
 

@@ -36,8 +36,8 @@ from epurecli.evaluate.distribution import frechet
 from epurecli.models.registry import build, schema_of
 from epurecli.nn.resnet import Decoder, Encoder
 from epurecli.nn.shard import Shard
-from epurecli.train.loop import arm
-from epurecli.train.schedule import build_optimizer
+from epurecli.training.loop import arm
+from epurecli.training.schedule import build_optimizer
 from epurecli.types import Batch, Clock
 
 WIDTHS, PATCH, LATENT, BATCH = (32, 64), 4, 32, 64

@@ -26,7 +26,7 @@ from epurecli.checkpoint import start_run
 from epurecli.config import load_config
 from epurecli.data.dataset import open_dataset
 from epurecli.models.registry import build, schema_of
-from epurecli.train.loop import Run, Stopped, train
+from epurecli.training.loop import Run, Stopped, train
 
 
 def pack(count: int, cache: Path) -> None:

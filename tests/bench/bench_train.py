@@ -26,8 +26,8 @@ from epurecli.data.describe import infer_config
 from epurecli.data.toy import make_toy
 from epurecli.models.registry import build, schema_of
 from epurecli.nn.shard import Shard
-from epurecli.train.loop import Run, StageLoop
-from epurecli.train.state import Progress
+from epurecli.training.loop import Run, StageLoop
+from epurecli.training.state import Progress
 from epurecli.types import Batch, Clock
 
 

@@ -17,8 +17,8 @@ from epurecli.data import toy
 from epurecli.models.base import GenerativeModel, Objective, Stage
 from epurecli.models.registry import ROOMS, build, schema_of
 from epurecli.nn.shard import Shard
-from epurecli.train.loop import arm
-from epurecli.train.schedule import build_optimizer
+from epurecli.training.loop import arm
+from epurecli.training.schedule import build_optimizer
 from epurecli.types import Batch, Clock
 
 MODELS = sorted(ROOMS)

@@ -14,7 +14,7 @@ from epurecli.checkpoint import load_weights, save_weights
 from epurecli.errors import CheckpointError
 from epurecli.models.registry import ROOMS, schema_of
 from epurecli.nn.shard import Shard
-from epurecli.train.loop import arm
+from epurecli.training.loop import arm
 from epurecli.types import Clock, Query
 
 

@@ -21,7 +21,7 @@ from epurecli.config import load_config
 from epurecli.data.dataset import open_dataset
 from epurecli.models.registry import build, schema_of
 from epurecli.sample.sampler import Numbered, Request, draw
-from epurecli.train.loop import Run, train
+from epurecli.training.loop import Run, train
 from epurecli.types import Mode
 
 PARTS, COUNT, TEST = 4, 5000, 1000

@@ -18,7 +18,7 @@ from epurecli.models.counting import count_config
 from epurecli.models.meta_vae.model import MetaVAE
 from epurecli.models.meta_vae.pretrained import file_name
 from epurecli.models.registry import build, schema_of
-from epurecli.train.loop import Run, train
+from epurecli.training.loop import Run, train
 
 NAMES = ("group_nc", "group_km", "bt", "fpu", "tpc")
 

@@ -17,7 +17,7 @@ from epurecli.data.dataset import Dataset, open_dataset
 from epurecli.models.base import Objective, Stage
 from epurecli.models.registry import build, schema_of
 from epurecli.nn.shard import Shard
-from epurecli.train.loop import Run
+from epurecli.training.loop import Run
 from epurecli.types import Batch, Clock, Losses
 
 

@@ -26,9 +26,9 @@ from epurecli.config import load_config
 from epurecli.data.dataset import open_dataset
 from epurecli.models.registry import build, schema_of
 from epurecli.nn.shard import Shard
-from epurecli.train.loop import arm
+from epurecli.training.loop import arm
 from epurecli.ranks import connect
-from epurecli.train.ranks import TrainingRanks
+from epurecli.training.ranks import TrainingRanks
 from epurecli.types import Batch, Clock
 
 torch.set_default_dtype(torch.float64)

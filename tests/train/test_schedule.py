@@ -10,8 +10,8 @@ from torch import nn
 
 from epurecli.config.schema import StageConfig
 from epurecli.models.base import Objective
-from epurecli.train.ema import Average
-from epurecli.train.schedule import build_optimizer, learning_rate, on_plateau
+from epurecli.training.ema import Average
+from epurecli.training.schedule import build_optimizer, learning_rate, on_plateau
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_the_average_is_lent_to_the_model_and_taken_back() -> None:
 
 def test_validation_and_checkpoints_see_the_average_and_training_its_own_weights(point) -> None:
     from epurecli.checkpoint import load_tensors
-    from epurecli.train.loop import train
+    from epurecli.training.loop import train
 
     case = point(epochs=3, ema_decay=0.9)
     raw: list[float] = []

@@ -9,8 +9,8 @@ import torch
 
 from epurecli.data.dataset import Dataset
 from epurecli.models.base import GenerativeModel
-from epurecli.train.ranks import TrainingRanks
-from epurecli.train.reporter import Reporter, Silent
+from epurecli.training.ranks import TrainingRanks
+from epurecli.training.reporter import Reporter, Silent
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from epurecli.data.dataset import Dataset
 from epurecli.data.loader import epoch_rows
 from epurecli.errors import Diverged
 from epurecli.models.base import Stage
-from epurecli.train.encoded import Encoded
-from epurecli.train.run import Run
-from epurecli.train.state import generator
+from epurecli.training.encoded import Encoded
+from epurecli.training.run import Run
+from epurecli.training.state import generator
 from epurecli.types import Clock
 
 VALIDATION_BATCH = 256

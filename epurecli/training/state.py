@@ -13,7 +13,7 @@ from torch import Tensor
 
 from epurecli.checkpoint import load_tensors, save_tensors, save_weights
 from epurecli.errors import CheckpointError
-from epurecli.train.ema import Average
+from epurecli.training.ema import Average
 
 if TYPE_CHECKING:
     from epurecli.models.base import GenerativeModel

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from epurecli.data.loader import epoch_batches
 from epurecli.models.base import Stage
-from epurecli.train.run import Run
-from epurecli.train.state import generator
+from epurecli.training.run import Run
+from epurecli.training.state import generator
 from epurecli.types import Batch
 
 LARGEST = 100_000  # designs of each part: codes are kept in memory, which shall not grow with the data

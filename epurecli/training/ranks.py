@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from epurecli.models.base import Loss, Objective
 from epurecli.nn.shard import Shard
 from epurecli.ranks import Ranks
-from epurecli.train.batch_norm import pool_batch_norms
+from epurecli.training.batch_norm import pool_batch_norms
 from epurecli.types import Losses
 
 

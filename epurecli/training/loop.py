@@ -20,13 +20,13 @@ from epurecli.data.loader import epoch_rows
 from epurecli.errors import Diverged, NumericalError
 from epurecli.models.base import Loss, Objective, Stage
 from epurecli.nn.shard import Shard
-from epurecli.train.ema import Average
-from epurecli.train.encoded import Encoded
-from epurecli.train.metrics import write_metrics
-from epurecli.train.run import Run
-from epurecli.train.schedule import build_optimizer, learning_rate, on_plateau
-from epurecli.train.state import Progress, Snapshot, generator, load_progress, restore, save_state
-from epurecli.train.validation import validate
+from epurecli.training.ema import Average
+from epurecli.training.encoded import Encoded
+from epurecli.training.metrics import write_metrics
+from epurecli.training.run import Run
+from epurecli.training.schedule import build_optimizer, learning_rate, on_plateau
+from epurecli.training.state import Progress, Snapshot, generator, load_progress, restore, save_state
+from epurecli.training.validation import validate
 from epurecli.types import Batch, Clock
 
 SAVE_EVERY_S = 30.0  # saving flushes to disk, which costs more than a short epoch
