@@ -13,7 +13,6 @@ from epurecli.errors import NativeUnavailable, NotFound, UsageError
 from epurecli.listener import Listener
 from epurecli.sample.sampler import BLOCK, BLOCK_CUDA, Generate, Request
 
-BACKENDS = ("torch", "onnx", "auto")
 _TRIALS = 3
 
 

@@ -11,6 +11,7 @@ import torch
 
 from epurecli.api.engines import Engine, choose
 from epurecli.checkpoint import TrainedModel
+from epurecli.data.dataset import Dataset
 from epurecli.data.source import open_data
 from epurecli.listener import QUIET, Listener
 from epurecli.ranks import Ranks
@@ -106,7 +107,7 @@ def prepare(
     Raises: see `build_request` and `choose`.
     """
 
-    def dataset():
+    def dataset() -> Dataset:
         return open_data(data, trained.config.data, listener.progress)
 
     ranks = ranks or Ranks()
