@@ -37,6 +37,7 @@ test-all: $(VENV)/.installed-test lint sanitize
 
 lint: $(VENV)/.installed-test
 	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,7 +16,7 @@ from typing import Any, Self
 
 from epurecli.errors import CannotWrite, UsageError
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
@@ -99,7 +100,7 @@ class Lock:
                 self._file.close()
                 raise UsageError(f"{what} is in use by {holder}", "wait for it to end, or stop it") from error
             with contextlib.suppress(OSError):
-                if os.name == "nt" or os.fstat(self._file.fileno()).st_ino == path.stat().st_ino:
+                if sys.platform == "win32" or os.fstat(self._file.fileno()).st_ino == path.stat().st_ino:
                     break
             self._file.close()  # whoever held it has removed the file that was just locked
         self._file.truncate(0)
@@ -111,7 +112,7 @@ class Lock:
         """Let others have it; the file goes. May be called twice."""
         if self._file.closed:
             return
-        if os.name == "nt":  # which removes no open file
+        if sys.platform == "win32":  # which removes no open file
             self._file.close()
         with contextlib.suppress(OSError):
             self.path.unlink()
@@ -125,7 +126,7 @@ class Lock:
 
 
 def _lock(descriptor: int) -> None:
-    if os.name == "nt":
+    if sys.platform == "win32":
         os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # beyond the text, which others must be able to read
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
     else:
@@ -134,7 +135,7 @@ def _lock(descriptor: int) -> None:
 
 def flush_folder(folder: Path) -> None:
     """See to it that a folder's entries survive a power cut, where the operating system can."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         return
     with contextlib.suppress(OSError):  # some network file systems cannot
         descriptor = os.open(folder, os.O_RDONLY)

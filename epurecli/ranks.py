@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOOPBACK = ("lo", "lo0")
-_HELD: deque = deque(maxlen=16)  # the newest collectives, to the end of the process
+_HELD: deque[Any] = deque(maxlen=16)  # the newest collectives, to the end of the process
 
 
 class Ranks:
@@ -131,14 +131,14 @@ def connect(devices: int, nodes: int, device: torch.device) -> Fabric:
         EpureError: a machine cannot be reached.
     """
     from lightning_fabric import Fabric
-    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     if nodes == 1:
         _stay_on_this_machine()
     # What depends on a clock is agreed on beside the GPUs, which need not wait for it.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    strategy: Any = DDPStrategy(process_group_backend=backend)
+    strategy = DDPStrategy(process_group_backend=backend)
     fabric = Fabric(accelerator=device.type, strategy=strategy, devices=devices, num_nodes=nodes)
     try:
         fabric.launch()

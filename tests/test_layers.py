@@ -32,13 +32,13 @@ MAY_IMPORT["ranks"] = {"errors"}
 MAY_IMPORT["listener"] = set()
 MAY_IMPORT["checkpoint"] = MAY_IMPORT["models"] | {"models"}
 MAY_IMPORT["export"] = MAY_IMPORT["checkpoint"] | {"checkpoint", "pictures"}
-for _floor in ("train", "sample"):
+for _floor in ("training", "sample"):
     MAY_IMPORT[_floor] = MAY_IMPORT["checkpoint"] | {"checkpoint", "ranks", "listener", "pictures"}
-MAY_IMPORT["api"] = MAY_IMPORT["sample"] | {"train", "sample", "export", "evaluate"}
+MAY_IMPORT["api"] = MAY_IMPORT["sample"] | {"training", "sample", "export", "evaluate"}
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "__init__"}
 MAY_IMPORT["__init__"] = {"api", "errors"}  # lazily: the package's face
 MAY_IMPORT["__main__"] = {"cli"}
-for _floor in ("data", "train", "sample", "export", "api", "cli"):
+for _floor in ("data", "training", "sample", "export", "api", "cli"):
     MAY_IMPORT[_floor] = MAY_IMPORT[_floor] | {"threads"}
 
 
@@ -92,7 +92,7 @@ def test_loop_sampler_and_exporter_name_no_model() -> None:
     wrong = [
         f"{'/'.join(parts(path))} imports {name}"
         for path in SOURCES
-        if parts(path)[0] in ("train", "sample", "export", "checkpoint", "evaluate", "nn", "data")
+        if parts(path)[0] in ("training", "sample", "export", "checkpoint", "evaluate", "nn", "data")
         for name in imports(path)
         if name.split(".")[1] == "models" and name.split(".")[2] in ROOMS
     ]

@@ -49,8 +49,8 @@ class Designs:
     components: tuple[str, ...]
     names: tuple[str, ...]
     columns: tuple[str, ...] = ()
-    values: NDArray[np.float64] = field(default=None)  # type: ignore[assignment]  # NaN
-    given: NDArray[np.bool_] = field(default=None)  # type: ignore[assignment]  # nothing
+    values: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    given: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
     spread: NDArray[np.float32] | None = None
     draws: NDArray[np.uint8] | None = None
     truth: NDArray[np.uint8] | None = None
@@ -66,8 +66,8 @@ class Designs:
         count = len(images)
         if len(self.names) != count:
             raise UsageError(f"{len(self.names)} names for {count} designs")
-        values = np.full((count, len(self.columns)), np.nan) if self.values is None else self.values
-        given = np.zeros(images.shape[:2], bool) if self.given is None else self.given
+        values = np.full((count, len(self.columns)), np.nan) if self.values.ndim == 1 else self.values
+        given = np.zeros(images.shape[:2], bool) if self.given.ndim == 1 else self.given
         for name, array in (("values", values), ("given", given)):
             object.__setattr__(self, name, array)
         for name in ("images", "values", "given", "spread", "draws", "truth"):
@@ -92,8 +92,8 @@ class Designs:
             components=tuple(components),
             names=tuple(drawn.names),
             columns=tuple(columns),
-            values=drawn.conditions,  # type: ignore[arg-type]
-            given=drawn.mask,  # type: ignore[arg-type]
+            values=np.empty(0) if drawn.conditions is None else drawn.conditions,
+            given=np.empty(0, bool) if drawn.mask is None else drawn.mask,
             spread=drawn.spread,
             draws=pixels.get("draws"),
             truth=drawn.truth,
@@ -134,13 +134,13 @@ class Designs:
             raise UsageError("partial designs cannot be joined with whole ones", "complete them first")
         columns = tuple(c for c in self.columns if c in other.columns)
         arrays = other._arrays()
-        both = {
+        both: dict[str, Any] = {
             key: np.concatenate([value, arrays[key]])
             for key, value in self._arrays().items()
             if key != "values" and key in arrays and value.shape[1:] == arrays[key].shape[1:]
         }
         both["values"] = np.concatenate([d.values[:, [d.columns.index(c) for c in columns]] for d in (self, other)])
-        absent = {key: None for key in ("spread", "draws", "truth") if key not in both}
+        absent: dict[str, Any] = {key: None for key in ("spread", "draws", "truth") if key not in both}
         provenance = {k: v for k, v in self.provenance.items() if other.provenance.get(k) == v}
         names = _distinct((*self.names, *other.names))
         return replace(self, names=names, columns=columns, provenance=provenance, **both, **absent)
@@ -184,7 +184,7 @@ class Designs:
         truth = self.truth if self.partial else self.images
         return replace(self, images=images, given=given, truth=truth, partial=True, spread=None, draws=None)
 
-    def _arrays(self) -> dict[str, NDArray[Any]]:
+    def _arrays(self) -> dict[str, Any]:
         named = {key: getattr(self, key) for key in ("images", "values", "given", "spread", "draws", "truth")}
         return {key: value for key, value in named.items() if value is not None}
 

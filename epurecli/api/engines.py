@@ -14,7 +14,6 @@ from epurecli.listener import Listener
 from epurecli.sample.noise import design_noise
 from epurecli.sample.sampler import BLOCK, BLOCK_CUDA, Generate, Request
 
-BACKENDS = ("torch", "onnx", "auto")
 _TRIALS = 3
 
 

@@ -88,8 +88,8 @@ def judge_model(
 def complete(
     trained: TrainedModel,
     dataset: Dataset,
-    rows: NDArray,
-    mask: NDArray,
+    rows: NDArray[np.int64],
+    mask: NDArray[np.bool_],
     seed: int,
     device: str,
     draws: int = 10,
@@ -99,9 +99,9 @@ def complete(
     request = Request(
         Mode.INPAINTING, names, seed, draws, True, _crisp(trained), None, dataset.images, rows, mask, True
     )
-    draws = _drawn(trained, request, device).draws
-    assert draws is not None
-    return draws
+    found = _drawn(trained, request, device).draws
+    assert found is not None
+    return found
 
 
 def held_out_bound(trained: TrainedModel, dataset: Dataset, seed: int, device: str, samples: int = 64) -> Metric:

@@ -75,8 +75,8 @@ def _read_shards(shards: Sequence[Path]) -> Designs:
         components=components,
         names=names,
         columns=columns,
-        values=joined("conditions"),  # type: ignore[arg-type]
-        given=joined("observed"),  # type: ignore[arg-type]
+        values=np.concatenate([part["conditions"] for part in parts]),
+        given=np.concatenate([part["observed"] for part in parts]),
         spread=None if spread is None else _spread(spread),
         draws=joined("draws"),
         provenance=provenance,
@@ -112,7 +112,7 @@ def _read_images(folder: Path, components: Sequence[str] | None) -> Designs:
 
 
 def _spread(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return levels.astype(np.float32) / 255 * np.float32(SPREAD_FULL_SCALE)
+    return (levels / 255 * SPREAD_FULL_SCALE).astype(np.float32)
 
 
 def _read_manifest(folder: Path) -> tuple[dict[str, set[str]], tuple[str, ...], NDArray[np.float64], dict[str, str]]:

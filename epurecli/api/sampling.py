@@ -9,6 +9,7 @@ from typing import Literal
 
 from epurecli.api.engines import Engine, choose
 from epurecli.checkpoint import TrainedModel
+from epurecli.data.dataset import Dataset
 from epurecli.data.source import open_data
 from epurecli.listener import QUIET, Listener
 from epurecli.ranks import Ranks
@@ -102,7 +103,7 @@ def prepare(
     Raises: see `build_request` and `choose`.
     """
 
-    def dataset():
+    def dataset() -> Dataset:
         return open_data(data, trained.config.data, listener.progress)
 
     ranks = ranks or Ranks()

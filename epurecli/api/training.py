@@ -22,12 +22,12 @@ from epurecli.listener import QUIET, Listener
 from epurecli.models.contract import GenerativeModel
 from epurecli.models.registry import ROOMS, build, schema_of
 from epurecli.threads import Threads
-from epurecli.train.job import TrainingJob
-from epurecli.train.loop import in_bfloat16, never
-from epurecli.train.loop import train as fit
-from epurecli.train.metrics import plot_curves
-from epurecli.train.ranks import TrainingRanks
-from epurecli.train.reporter import Reporter, Silent
+from epurecli.training.job import TrainingJob
+from epurecli.training.loop import in_bfloat16, never
+from epurecli.training.loop import train as fit
+from epurecli.training.metrics import plot_curves
+from epurecli.training.ranks import TrainingRanks
+from epurecli.training.reporter import Reporter, Silent
 
 EPURE_CSV = Path("data/epure/performances.csv")
 

@@ -19,7 +19,7 @@ from rich.progress import (
 from epurecli.cli import console
 
 if TYPE_CHECKING:
-    from epurecli.train.reporter import StagePlan
+    from epurecli.training.reporter import StagePlan
 
 
 def bar() -> Progress:
@@ -61,7 +61,7 @@ def listening() -> Iterator[Shown]:
 
 
 class TrainingProgress:
-    """Shows a run. A `Reporter` of `epurecli.train`."""
+    """Shows a run. A `Reporter` of `epurecli.training`."""
 
     def __init__(self, progress: Progress, tensorboard: Any | None = None) -> None:
         self.progress, self.writer = progress, tensorboard

@@ -83,7 +83,7 @@ def train(
     from epurecli.config import dump_config, load_config
     from epurecli.files import write_atomic
     from epurecli.models.registry import schema_of
-    from epurecli.train.ranks import TrainingRanks
+    from epurecli.training.ranks import TrainingRanks
 
     if resume is None:
         extra = ["training.deterministic=true"] if deterministic else []

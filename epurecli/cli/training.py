@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from epurecli.api.training import Start
     from epurecli.config import RunConfig
-    from epurecli.train.ranks import TrainingRanks
-    from epurecli.train.reporter import Reporter
+    from epurecli.training.ranks import TrainingRanks
+    from epurecli.training.reporter import Reporter
 
 
 def show_training(
@@ -34,8 +34,8 @@ def show_training(
     from epurecli import checkpoint
     from epurecli.api.training import Start, run_training
     from epurecli.cli.progress import Shown, TrainingProgress, bar
-    from epurecli.train.loop import Stopped
-    from epurecli.train.ranks import TrainingRanks
+    from epurecli.training.loop import Stopped
+    from epurecli.training.ranks import TrainingRanks
 
     start, ranks = start or Start(), ranks or TrainingRanks()
     writer = _tensorboard(tensorboard and ranks.writes)

@@ -1,7 +1,7 @@
 """The contract between a model and everything else: what is trained, how designs are drawn, what ONNX may see.
 
-The loop (`epurecli.train`), the sampler (`epurecli.sample`) and the exporter (`epurecli.export`) know these classes and
-no model. Models with a latent start from `latent.py`, those that draw in steps from `iterative.py`.
+The loop (`epurecli.training`), the sampler (`epurecli.sample`) and the exporter (`epurecli.export`) know these classes
+and no model. Models with a latent start from `latent.py`, those that draw in steps from `iterative.py`.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ class Request:
         return len(self.names)
 
 
-class Numbered:
+class Numbered(Sequence[str]):
     """sample_00000, sample_00001, ...: names of any number of designs, made when asked for."""
 
     def __init__(self, count: int) -> None:
@@ -53,8 +54,13 @@ class Numbered:
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, part: slice) -> list[str]:
-        return [f"sample_{i:05d}" for i in range(*part.indices(self.count))]
+    def __getitem__(self, index: Any) -> Any:
+        chosen = range(self.count)[index]
+        return [_numbered(i) for i in chosen] if isinstance(chosen, range) else _numbered(chosen)
+
+
+def _numbered(number: int) -> str:
+    return f"sample_{number:05d}"
 
 
 def draw(

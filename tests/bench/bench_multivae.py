@@ -38,7 +38,7 @@ from epurecli.models.contract import set_trainable
 from epurecli.models.registry import build, schema_of
 from epurecli.nn.resnet import Decoder, Encoder
 from epurecli.nn.step import Step
-from epurecli.train.worker import build_optimizer
+from epurecli.training.worker import build_optimizer
 from epurecli.types import Batch
 
 WIDTHS, PATCH, LATENT, BATCH = (32, 64), 4, 32, 64

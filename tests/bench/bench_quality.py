@@ -27,6 +27,7 @@ from statistics import fmean
 import numpy as np
 import torch
 
+from epurecli.api.sampling import sampling_of
 from epurecli.api.training import parse_seconds
 from epurecli.checkpoint import load_model, read_metrics, start_run
 from epurecli.config import load_config
@@ -39,9 +40,9 @@ from epurecli.evaluate.features import fit_pixel_features
 from epurecli.evaluate.inpainting import iou, nearest_completions
 from epurecli.models.registry import build, schema_of
 from epurecli.sample.drawn import Drawn
-from epurecli.sample.sampler import Numbered, Request, draw, grouped
-from epurecli.train.job import TrainingJob
-from epurecli.train.loop import in_bfloat16, train
+from epurecli.sample.sampler import Numbered, Request
+from epurecli.training.job import TrainingJob
+from epurecli.training.loop import in_bfloat16, train
 from epurecli.types import Mode
 
 PUBLIC = Path(__file__).parents[3] / "shared/data/toy_tyre_public"
@@ -88,8 +89,7 @@ class Judge:
         model = trained.model
 
         def designs(request: Request) -> Drawn:
-            (drawn,) = grouped(draw(request, model.generate, trained.scaler, CPU), len(request))
-            return drawn
+            return sampling_of(trained, request, "cpu").drawn()
 
         with torch.no_grad():
             whole = model.reconstruct(dataset.batch(dataset.test)).numpy()

@@ -26,8 +26,8 @@ from epurecli.checkpoint import start_run
 from epurecli.config import load_config
 from epurecli.data.dataset import open_dataset
 from epurecli.models.registry import build, schema_of
-from epurecli.train.job import TrainingJob
-from epurecli.train.loop import Stopped, train
+from epurecli.training.job import TrainingJob
+from epurecli.training.loop import Stopped, train
 
 
 def pack(count: int, cache: Path) -> None:

@@ -26,9 +26,9 @@ from epurecli.data.describe import infer_config
 from epurecli.data.toy import make_toy
 from epurecli.models.registry import build, schema_of
 from epurecli.nn.step import Step
-from epurecli.train.job import TrainingJob
-from epurecli.train.stage import StageLoop
-from epurecli.train.state import Progress
+from epurecli.training.job import TrainingJob
+from epurecli.training.stage import StageLoop
+from epurecli.training.state import Progress
 from epurecli.types import Batch
 
 

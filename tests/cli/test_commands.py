@@ -180,7 +180,7 @@ def test_a_budget_is_for_the_whole_run() -> None:
     """In the command and in the YAML alike; its stages share it."""
     from epurecli.api.training import resolve
     from epurecli.models.registry import build
-    from epurecli.train.schedule import stage_budget
+    from epurecli.training.schedule import stage_budget
 
     config = resolve("vae", "vae_toy", overrides=["model.latent_prior=flow"], budget="2m")
     assert config == resolve("vae", "vae_toy", overrides=["model.latent_prior=flow", "training.budget_s=120"])

@@ -20,7 +20,7 @@ from epurecli.models.contract import GenerativeModel, Objective, Stage, set_trai
 from epurecli.models.registry import ROOMS, build, schema_of
 from epurecli.nn.step import Step
 from epurecli.sample.noise import DesignNoise, design_noise
-from epurecli.train.worker import build_optimizer
+from epurecli.training.worker import build_optimizer
 from epurecli.types import Batch, Query
 
 LATENT = sorted(name for name in ROOMS if issubclass(schema_of(name), LatentRunConfig))

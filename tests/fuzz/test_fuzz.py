@@ -30,7 +30,7 @@ from epurecli.export.manifest import graph_file, read_manifest
 from epurecli.models.registry import schema_of
 from epurecli.sample.conditions import parse_grid, parse_settings
 from epurecli.sample.conditions import read_csv as read_conditions
-from epurecli.train.state import load_state
+from epurecli.training.state import load_state
 
 CASES = Path(__file__).with_name("cases")
 COLUMNS = ("width_px", "height_px")

@@ -21,8 +21,8 @@ from epurecli.config import load_config
 from epurecli.data.dataset import open_dataset
 from epurecli.models.registry import build, schema_of
 from epurecli.sample.sampler import Numbered, Request, draw
-from epurecli.train.job import TrainingJob
-from epurecli.train.loop import train
+from epurecli.training.job import TrainingJob
+from epurecli.training.loop import train
 from epurecli.types import Mode
 
 PARTS, COUNT, TEST = 4, 5000, 1000

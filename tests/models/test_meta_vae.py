@@ -18,8 +18,8 @@ from epurecli.models.counting import count_config
 from epurecli.models.meta_vae.model import MetaVAE
 from epurecli.models.meta_vae.pretrained import file_name
 from epurecli.models.registry import build, schema_of
-from epurecli.train.job import TrainingJob
-from epurecli.train.loop import train
+from epurecli.training.job import TrainingJob
+from epurecli.training.loop import train
 
 NAMES = ("group_nc", "group_km", "bt", "fpu", "tpc")
 

@@ -17,7 +17,7 @@ from epurecli.data.dataset import Dataset, open_dataset
 from epurecli.models.contract import Objective, Stage
 from epurecli.models.registry import build, schema_of
 from epurecli.nn.step import Step
-from epurecli.train.job import TrainingJob
+from epurecli.training.job import TrainingJob
 from epurecli.types import Batch, Losses
 
 

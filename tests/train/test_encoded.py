@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from epurecli.train import encoded
-from epurecli.train.encoded import Encoded
+from epurecli.training import encoded
+from epurecli.training.encoded import Encoded
 
 
 def flow_run(make_run, new_model, small):

@@ -14,7 +14,7 @@ from torch import nn
 from epurecli.checkpoint import load_tensors, newest_run, read_metrics, read_run
 from epurecli.errors import NotFound, NumericalError
 from epurecli.models.contract import Objective, Stage
-from epurecli.train.loop import Stopped, train
+from epurecli.training.loop import Stopped, train
 from epurecli.types import Losses
 
 

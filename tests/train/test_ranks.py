@@ -28,7 +28,7 @@ from epurecli.models.registry import build, schema_of
 from epurecli.models.contract import set_trainable
 from epurecli.nn.step import Step
 from epurecli.ranks import connect
-from epurecli.train.ranks import TrainingRanks
+from epurecli.training.ranks import TrainingRanks
 from epurecli.types import Batch
 
 torch.set_default_dtype(torch.float64)

@@ -16,8 +16,8 @@ from epurecli.config import RunConfig, load_config, shipped
 from epurecli.data.dataset import open_dataset
 from epurecli.errors import CheckpointError
 from epurecli.models.registry import ROOMS, schema_of
-from epurecli.train.loop import Stopped, train
-from epurecli.train.state import generator, load_state
+from epurecli.training.loop import Stopped, train
+from epurecli.training.state import generator, load_state
 
 TIMES = ("seconds", "designs_per_s")
 
@@ -135,7 +135,7 @@ def test_generators_have_their_purpose() -> None:
 # The process kills itself: at a moment, or at its n-th touch of a file in the run folder, also in the middle of a save.
 DYING = """
 import os, signal, sys, threading
-from epurecli.train import loop
+from epurecli.training import loop
 loop.SAVE_EVERY_S = 0.0  # save after every epoch, not at most every half minute
 how, when = sys.argv[1], float(sys.argv[2])
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)

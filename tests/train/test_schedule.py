@@ -10,9 +10,9 @@ from torch import nn
 
 from epurecli.config.schema import OptimizerConfig, StageConfig
 from epurecli.models.contract import Objective, Stage
-from epurecli.train.ema import Average
-from epurecli.train.schedule import learning_rate, on_plateau, stage_budget
-from epurecli.train.worker import average_of, build_optimizer
+from epurecli.training.ema import Average
+from epurecli.training.schedule import learning_rate, on_plateau, stage_budget
+from epurecli.training.worker import average_of, build_optimizer
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_the_average_is_lent_to_the_model_and_taken_back() -> None:
 
 def test_validation_and_checkpoints_see_the_average_and_training_its_own_weights(point) -> None:
     from epurecli.checkpoint import load_tensors
-    from epurecli.train.loop import train
+    from epurecli.training.loop import train
 
     case = point(epochs=3, ema_decay=0.9)
     raw: list[float] = []

@@ -8,7 +8,7 @@ import torch
 
 from epurecli.config.schema import OptimizerConfig, StageConfig
 from epurecli.models.contract import Objective
-from epurecli.train.ema import Average
+from epurecli.training.ema import Average
 
 
 @dataclass(frozen=True, slots=True)

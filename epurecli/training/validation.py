@@ -12,9 +12,9 @@ from epurecli.data.loader import epoch_rows
 from epurecli.errors import Diverged
 from epurecli.models.contract import Loss, Stage
 from epurecli.nn.step import Step
-from epurecli.train.encoded import Encoded
-from epurecli.train.job import TrainingJob
-from epurecli.train.state import generator
+from epurecli.training.encoded import Encoded
+from epurecli.training.job import TrainingJob
+from epurecli.training.state import generator
 from epurecli.types import Losses
 
 VALIDATION_BATCH = 256

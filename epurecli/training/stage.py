@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from epurecli.data.loader import epoch_rows
 from epurecli.errors import Diverged, NumericalError
 from epurecli.models.contract import Loss, Objective, Stage, set_trainable
-from epurecli.train.encoded import Encoded
-from epurecli.train.job import TrainingJob
-from epurecli.train.metrics import write_metrics
-from epurecli.train.reporter import StagePlan
-from epurecli.train.schedule import learning_rate, on_plateau, stage_budget
-from epurecli.train.state import Progress, SavedState, Snapshot, generator, restore, save_state
-from epurecli.train.validation import validate
-from epurecli.train.worker import Worker, average_of, build_optimizer
+from epurecli.training.encoded import Encoded
+from epurecli.training.job import TrainingJob
+from epurecli.training.metrics import write_metrics
+from epurecli.training.reporter import StagePlan
+from epurecli.training.schedule import learning_rate, on_plateau, stage_budget
+from epurecli.training.state import Progress, SavedState, Snapshot, generator, restore, save_state
+from epurecli.training.validation import validate
+from epurecli.training.worker import Worker, average_of, build_optimizer
 from epurecli.types import Batch
 
 SAVE_EVERY_S = 30.0  # saving flushes to disk, which costs more than a short epoch

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 
 from epurecli.checkpoint import load_weights, save_tensors, save_weights, update_run
-from epurecli.train.job import TrainingJob
-from epurecli.train.stage import StageLoop, Stopped, never
-from epurecli.train.state import Progress, load_state
+from epurecli.training.job import TrainingJob
+from epurecli.training.stage import StageLoop, Stopped, never
+from epurecli.training.state import Progress, load_state
 
 __all__ = ["Stopped", "in_bfloat16", "never", "train"]
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from epurecli.data.loader import epoch_batches
 from epurecli.models.contract import Stage
-from epurecli.train.job import TrainingJob
-from epurecli.train.state import generator
+from epurecli.training.job import TrainingJob
+from epurecli.training.state import generator
 from epurecli.types import Batch
 
 LARGEST = 100_000  # designs of each part: codes are kept in memory, which shall not grow with the data

@@ -10,8 +10,8 @@ import torch
 from epurecli.data.dataset import Dataset
 from epurecli.models.contract import GenerativeModel
 from epurecli.threads import Threads
-from epurecli.train.ranks import TrainingRanks
-from epurecli.train.reporter import Reporter, Silent
+from epurecli.training.ranks import TrainingRanks
+from epurecli.training.reporter import Reporter, Silent
 
 
 @dataclass(frozen=True, slots=True)

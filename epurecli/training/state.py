@@ -17,7 +17,7 @@ from epurecli.errors import CheckpointError
 
 if TYPE_CHECKING:
     from epurecli.models.contract import GenerativeModel
-    from epurecli.train.worker import Worker
+    from epurecli.training.worker import Worker
 
 
 @dataclass

@@ -16,7 +16,7 @@ from epurecli.config.schema import StageConfig
 from epurecli.models.contract import Loss, Objective
 from epurecli.nn.step import Step
 from epurecli.ranks import Ranks
-from epurecli.train.batch_norm import pool_batch_norms
+from epurecli.training.batch_norm import pool_batch_norms
 from epurecli.types import Losses
 
 
