@@ -16,7 +16,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # `rooms`, the throw-away models
+sys.path.insert(0, str(ROOT / "tests"))  # `throwaway`, two models that are never shipped
 ENTRY = "from epurecli.cli import main; main()"
 
 Call = Callable[..., "Result"]

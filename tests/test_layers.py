@@ -1,4 +1,4 @@
-"""The plan of the house: who may import whom, who may print, and that rooms, registry and configs agree."""
+"""Who may import whom, who may print, and that models, registry and configs agree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from epurecli.config import load_config, shipped
-from epurecli.models.registry import ROOMS, schema_of
+from epurecli.models.registry import REGISTRY, schema_of
 
 PACKAGE = Path(__file__).parents[1] / "epurecli"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -79,11 +79,11 @@ def test_no_model_imports_another() -> None:
     wrong = []
     for path in SOURCES:
         here = parts(path)
-        if here[0] != "models" or here[1] not in ROOMS:
+        if here[0] != "models" or here[1] not in REGISTRY:
             continue
         for name in imports(path):
             other = name.split(".")
-            if other[1] == "models" and other[2] in ROOMS and other[2] != here[1]:
+            if other[1] == "models" and other[2] in REGISTRY and other[2] != here[1]:
                 wrong.append(f"{'/'.join(here)} imports {name}")
     assert not wrong
 
@@ -94,7 +94,7 @@ def test_loop_sampler_and_exporter_name_no_model() -> None:
         for path in SOURCES
         if parts(path)[0] in ("training", "sample", "export", "checkpoint", "evaluate", "nn", "data")
         for name in imports(path)
-        if name.split(".")[1] == "models" and name.split(".")[2] in ROOMS
+        if name.split(".")[1] == "models" and name.split(".")[2] in REGISTRY
     ]
     assert not wrong
 
@@ -148,17 +148,17 @@ def test_a_config_is_checked_without_torch(run_python) -> None:
 
 def test_rooms_are_the_folders_under_models() -> None:
     folders = {p.name for p in (PACKAGE / "models").iterdir() if (p / "__init__.py").is_file()}
-    assert folders == set(ROOMS)
+    assert folders == set(REGISTRY)
 
 
-@pytest.mark.parametrize("name", ROOMS)
+@pytest.mark.parametrize("name", REGISTRY)
 def test_a_room_leads_to_its_own_classes(name: str) -> None:
-    room = ROOMS[name]
-    for path in (room.config, room.model):
+    entry = REGISTRY[name]
+    for path in (entry.config, entry.model):
         assert path.startswith(f"epurecli.models.{name}")
     schema = schema_of(name)
     assert schema.model_fields["model"].annotation.model_fields["type"].annotation.__args__ == (name,)
-    assert room.title
+    assert entry.title
 
 
 def test_every_shipped_config_belongs_to_a_room_and_every_room_has_one() -> None:
@@ -167,7 +167,7 @@ def test_every_shipped_config_belongs_to_a_room_and_every_room_has_one() -> None
         config = load_config(name, schema_of)
         assert name.startswith(f"{config.model.type}_"), f"{name}.yaml configures a {config.model.type}"
         owners.add(config.model.type)
-    assert owners == set(ROOMS)
+    assert owners == set(REGISTRY)
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
@@ -177,6 +177,6 @@ def test_shipped_config_puts_runs_where_sampling_looks_for_them(name: str) -> No
     assert config.paths.samples_dir == Path("samples") / config.model.type
 
 
-@pytest.mark.parametrize("name", ROOMS)
+@pytest.mark.parametrize("name", REGISTRY)
 def test_bare_commands_have_their_configs(name: str) -> None:
     assert {f"{name}_epure_full", f"{name}_toy", f"{name}_toy_test"} <= set(shipped())

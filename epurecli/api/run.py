@@ -21,7 +21,7 @@ from epurecli.data.partial import Observed
 from epurecli.data.source import open_data
 from epurecli.errors import NotFound, UsageError
 from epurecli.listener import QUIET, Listener
-from epurecli.models.registry import ROOMS, room_of
+from epurecli.models.registry import REGISTRY, entry_of
 from epurecli.sample.conditions import Value, from_values
 from epurecli.sample.names import parse_component, parse_mode
 from epurecli.sample.request import SampleOptions
@@ -303,10 +303,10 @@ def load(
     """
     if which not in ("best", "last"):
         raise UsageError(f"which={which!r}: expected best or last")
-    if str(what) in ROOMS:
+    if str(what) in REGISTRY:
         return open_run(str(what), which=which, device=device, listener=listener)
     if not Path(what).exists():
-        raise NotFound(f"{what}: no such run or checkpoint", hint=f"a run folder, or a model: {', '.join(ROOMS)}")
+        raise NotFound(f"{what}: no such run or checkpoint", hint=f"a run folder, or a model: {', '.join(REGISTRY)}")
     return Run(load_model(Path(what), which), device, listener)
 
 
@@ -326,7 +326,7 @@ def open_run(
 
     Raises: NotFound, CheckpointError; UsageError: no such model, or the run of another.
     """
-    room_of(model)
+    entry_of(model)
     found = checkpoint or newest_run(runs or runs_folder(model), model)
     return Run(load_model(found, which, expect=model, overrides=overrides), device, listener)
 

@@ -20,7 +20,7 @@ from epurecli.errors import NotFound, UsageError
 from epurecli.files import Lock
 from epurecli.listener import QUIET, Listener
 from epurecli.models.contract import GenerativeModel
-from epurecli.models.registry import ROOMS, build, schema_of
+from epurecli.models.registry import REGISTRY, build, schema_of
 from epurecli.threads import Threads
 from epurecli.training.job import TrainingJob
 from epurecli.training.loop import in_bfloat16, never
@@ -72,7 +72,7 @@ def train(
     """
     time = None if budget is None else str(budget)
     folder = None if data is None else Path(data)
-    if str(config) in ROOMS:
+    if str(config) in REGISTRY:
         resolved = resolve(str(config), None, folder, settings, time, seed, listener)
     else:
         model = load_config(config, schema_of).model.type

@@ -17,11 +17,11 @@ def count_params(
 ) -> None:
     """Count parameters of every shipped config of a model, beside what the plan claims."""
     from epurecli.models.counting import count_shipped
-    from epurecli.models.registry import ROOMS, room_of
+    from epurecli.models.registry import REGISTRY, entry_of
 
-    names = models or list(ROOMS)
+    names = models or list(REGISTRY)
     for name in names:
-        room_of(name)
+        entry_of(name)
     counts = count_shipped(names)
     if json:
         console.say_json([c.to_dict() for c in counts])

@@ -33,9 +33,9 @@ def evaluate(
 ) -> None:
     """Judge designs: validity, conditioning, inpainting, distribution, novelty, each beside what real designs score."""
     from epurecli.cli.options import fresh_folder
-    from epurecli.models.registry import ROOMS
+    from epurecli.models.registry import REGISTRY
 
-    if what in ROOMS:
+    if what in REGISTRY:
         reports = [_judge(what, checkpoint, data, num_samples, seed, device, nll)]
     elif Path(what).is_dir():
         if nll:
@@ -53,7 +53,7 @@ def evaluate(
         samples = read(what, dataset.components).images
         reports = [judge(samples, reference_of(dataset), model=Path(what).name)]
     else:
-        raise UsageError(f"{what!r} is neither a model nor a folder of samples", hint=f"models: {', '.join(ROOMS)}")
+        raise UsageError(f"{what!r} is neither a model nor a folder of samples", hint=f"models: {', '.join(REGISTRY)}")
     _publish(reports, out or fresh_folder(REPORTS, Path(what).name))
 
 
@@ -70,10 +70,10 @@ def compare(
 ) -> None:
     """Put models side by side in one report: mean and spread over seeds, each metric beside what real designs score."""
     from epurecli.cli.options import fresh_folder
-    from epurecli.models.registry import room_of
+    from epurecli.models.registry import entry_of
 
     for model in models:
-        room_of(model)
+        entry_of(model)
     numbers = _seeds(seeds)
     if not train and (budget is not None or numbers != [0]):
         raise UsageError("--budget and --seeds go with --train")

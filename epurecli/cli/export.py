@@ -31,9 +31,9 @@ def export(
 ) -> None:
     """Export a trained model as ONNX graphs: the decoder, the whole sampler, and completing partial designs."""
     from epurecli.cli.options import check_which
-    from epurecli.models.registry import room_of
+    from epurecli.models.registry import entry_of
 
-    room_of(model)
+    entry_of(model)
     check_which(which)
 
     from epurecli.api.run import open_run

@@ -12,15 +12,15 @@ from epurecli.cli import console
 def models(json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False) -> None:
     """List the models, their modes and their shipped configs."""
     from epurecli.config import shipped
-    from epurecli.models.registry import ROOMS, model_class
+    from epurecli.models.registry import REGISTRY, model_class
 
     rows = []
-    for name, room in ROOMS.items():
+    for name, entry in REGISTRY.items():
         modes = sorted(m.value for m in model_class(name).modes)
         rows.append(
             {
                 "model": name,
-                "title": room.title,
+                "title": entry.title,
                 "modes": modes,
                 "configs": [c for c in sorted(shipped()) if c.startswith(f"{name}_")],
             }

@@ -72,11 +72,11 @@ def sample(
     """Draw designs with a trained model: PNGs per component, manifest.csv, contact_sheet.png."""
     from epurecli.cli.options import check_which, fresh_folder
     from epurecli.cli.ranks import follow_quietly, joined
-    from epurecli.models.registry import room_of
+    from epurecli.models.registry import entry_of
     from epurecli.sample.names import parse_mode
 
     follow_quietly()
-    room_of(model)
+    entry_of(model)
     wanted = parse_mode(mode) if mode is not None else None
     check_which(which)
     if format not in ("png", "npz"):

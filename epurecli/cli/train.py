@@ -53,9 +53,9 @@ def train(
     built-in toy tyres with the toy config.
     """
     from epurecli.cli.ranks import follow_quietly, joined
-    from epurecli.models.registry import room_of
+    from epurecli.models.registry import entry_of
 
-    room_of(model)
+    entry_of(model)
     follow_quietly()
     if resume is not None:
         given = {

@@ -112,7 +112,7 @@ class StageConfig(OptimizerConfig):
 
 
 class RunSettings(Section):
-    """What holds for all stages of a run. A room's training section adds its stages."""
+    """What holds for all stages of a run. A model with several stages adds them to its training section."""
 
     seed: Seed = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the processor has it

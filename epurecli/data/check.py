@@ -8,14 +8,14 @@ from pathlib import Path
 
 from epurecli.config.schema import DataConfig
 from epurecli.data.describe import infer_config
-from epurecli.data.pack import Progress
+from epurecli.data.pack import OnProgress
 from epurecli.data.problems import Problem
 from epurecli.data.survey import survey
 from epurecli.data.workers import processes_for, run_jobs
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CheckResult:
     """What `epure data check` found."""
 
     root: Path
@@ -30,7 +30,7 @@ class Report:
         return not self.problems
 
 
-def check(source: Path | DataConfig, progress: Progress | None = None) -> Report:
+def check(source: Path | DataConfig, progress: OnProgress | None = None) -> CheckResult:
     """Read the CSV, list the folders and decode every image; write nothing.
 
     Raises:
@@ -50,10 +50,10 @@ def check(source: Path | DataConfig, progress: Progress | None = None) -> Report
             processes_for(images),
         )
         problems += listed.faults(results)
-    return Report(listed.root, config, designs, images, tuple(problems))
+    return CheckResult(listed.root, config, designs, images, tuple(problems))
 
 
-def _counter(total: int, progress: Progress | None) -> Callable[[dict], None] | None:
+def _counter(total: int, progress: OnProgress | None) -> Callable[[dict], None] | None:
     if progress is None:
         return None
     finished = 0

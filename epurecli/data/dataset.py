@@ -1,4 +1,4 @@
-"""A data set as the rest of the house sees it: memory-mapped images, raw conditions, a split, a digest."""
+"""A data set as all else sees it: memory-mapped images, raw conditions, a split, a digest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from epurecli.config.schema import DataConfig
 from epurecli.data import toy
 from epurecli.data.conditions import Columns, ConditionScaler, fit_scaler
-from epurecli.data.pack import BLOCK, Pack, PackSpec, Progress, build_pack, default_cache_dir, find_pack, write_block
+from epurecli.data.pack import BLOCK, OnProgress, Pack, PackSpec, build_pack, default_cache_dir, find_pack, write_block
 from epurecli.data.problems import refuse
 from epurecli.data.split import hold_out
 from epurecli.data.store import ImageStore
@@ -63,7 +63,7 @@ class Dataset:
         return to_batch(self.raw_images(chosen), self.scaler.encode(self.conditions[chosen]), device)
 
 
-def open_dataset(config: DataConfig, progress: Progress | None = None, cache_dir: Path | None = None) -> Dataset:
+def open_dataset(config: DataConfig, progress: OnProgress | None = None, cache_dir: Path | None = None) -> Dataset:
     """Open a data set; the first time, its images are decoded (or drawn) into the cache on all cores.
 
     Args:
@@ -81,7 +81,7 @@ def open_dataset(config: DataConfig, progress: Progress | None = None, cache_dir
     return _open_folder(config, progress, cache_dir)
 
 
-def _open_folder(config: DataConfig, progress: Progress | None, cache_dir: Path) -> Dataset:
+def _open_folder(config: DataConfig, progress: OnProgress | None, cache_dir: Path) -> Dataset:
     listed = survey(config)
     refuse(listed.root, listed.problems)
     source = json.dumps([str(listed.root), str(config.csv_path), config.component_dirs, config.filename_pattern])
@@ -101,7 +101,7 @@ def _open_folder(config: DataConfig, progress: Progress | None, cache_dir: Path)
     return _assemble(config, pack, listed.table.prefixes, listed.table.columns, listed.train, str(config.root_dir))
 
 
-def _open_toy(config: DataConfig, progress: Progress | None, cache_dir: Path) -> Dataset:
+def _open_toy(config: DataConfig, progress: OnProgress | None, cache_dir: Path) -> Dataset:
     assert config.toy is not None
     count, seed = config.toy.count, config.toy.seed
     unknown = [name for name in config.component_dirs if name not in toy.COMPONENTS]

@@ -31,7 +31,7 @@ from epurecli.staging import clear_leftovers, staged
 BLOCK = 512  # designs per job and per partial digest; part of the digest's definition
 _VERSION = 1
 
-Progress = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def build_pack(
     spec: PackSpec,
     task: str,
     jobs: Iterable[Job],
-    progress: Progress | None,
+    progress: OnProgress | None,
     accept: Callable[[list[Result]], None],
 ) -> Pack:
     """Run jobs that fill the files, then publish the pack.

@@ -7,7 +7,7 @@ from typing import Any
 
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
-from epurecli.data.pack import Progress
+from epurecli.data.pack import OnProgress
 
 
 def data_section(directory: Path) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def data_section(directory: Path) -> dict[str, Any]:
     return infer_config(directory).model_dump(mode="json")
 
 
-def open_data(directory: Path | None, own: DataConfig | None = None, progress: Progress | None = None) -> Dataset:
+def open_data(directory: Path | None, own: DataConfig | None = None, progress: OnProgress | None = None) -> Dataset:
     """A folder of designs, with the conditions of a run's `own` data where there is one; else that data itself.
 
     Raises: NotFound, DataError.

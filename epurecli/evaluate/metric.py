@@ -1,6 +1,6 @@
 """What a judgement is: one number with its unit, its floor and its uncertainty; and a report of many.
 
-Nothing here computes: the rooms beside this file fill these records and `report` writes them.
+Nothing here computes: the modules beside this file fill these records and `report` writes them.
 """
 
 from __future__ import annotations

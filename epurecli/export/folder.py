@@ -18,7 +18,7 @@ from epurecli.models.graphs import Graph
 from epurecli.staging import staged
 
 EXAMPLE = "example.py"
-Report = Callable[[str, int, int], None]  # what is done next, with graph number .. (from 1) of ..
+OnProgress = Callable[[str, int, int], None]  # what is done next, with graph number .. (from 1) of ..
 
 
 def export_folder(
@@ -29,7 +29,7 @@ def export_folder(
     opset: int = OPSET,
     verify: bool = True,
     overwrite: bool = False,
-    report: Report = lambda what, number, total: None,
+    report: OnProgress = lambda what, number, total: None,
 ) -> dict[str, Any]:
     """Write a model's graphs, manifest.json and example.py. Returns the manifest.
 

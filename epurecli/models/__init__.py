@@ -1,1 +1,1 @@
-"""One room per model, each behind the contract of `base`; `registry` lists them."""
+"""One folder per model, each behind the contract of `contract`; `registry` lists them."""

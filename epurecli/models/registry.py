@@ -1,8 +1,7 @@
-"""The list of rooms, as strings: nothing heavy is imported until a model is wanted.
+"""The models there are, as strings: nothing heavy is imported until one is wanted.
 
-A new model is one folder under `models/`, one line here and at least one YAML named `<name>_*.yaml`; a test demands
-that the
-three agree.
+A new model is one folder under `models/`, one line here and YAMLs named `<name>_*.yaml`; a test demands that the three
+agree.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class ModelEntry:
     """Where a model lives."""
 
     title: str
@@ -28,26 +27,26 @@ class Room:
     model: str  # module:class of its GenerativeModel
 
 
-ROOMS: dict[str, Room] = {
-    "vae": Room("Beta-VAE", "epurecli.models.vae.config:VAEConfig", "epurecli.models.vae.model:VAE"),
-    "gmrf_mvae": Room(
+REGISTRY: dict[str, ModelEntry] = {
+    "vae": ModelEntry("Beta-VAE", "epurecli.models.vae.config:VAEConfig", "epurecli.models.vae.model:VAE"),
+    "gmrf_mvae": ModelEntry(
         "GMRF MVAE", "epurecli.models.gmrf_mvae.config:GMRFConfig", "epurecli.models.gmrf_mvae.model:GMRFMVAE"
     ),
-    "meta_vae": Room(
+    "meta_vae": ModelEntry(
         "Meta-VAE", "epurecli.models.meta_vae.config:MetaVAEConfig", "epurecli.models.meta_vae.model:MetaVAE"
     ),
 }
 
 
-def room_of(name: str) -> Room:
+def entry_of(name: str) -> ModelEntry:
     """Raises: UsageError, naming the models there are."""
-    if name not in ROOMS:
-        near = difflib.get_close_matches(name, ROOMS, n=1)
+    if name not in REGISTRY:
+        near = difflib.get_close_matches(name, REGISTRY, n=1)
         raise UsageError(
             f"no model {name!r}" + (f" - did you mean {near[0]!r}?" if near else ""),
-            hint=f"models: {', '.join(ROOMS)}",
+            hint=f"models: {', '.join(REGISTRY)}",
         )
-    return ROOMS[name]
+    return REGISTRY[name]
 
 
 def _load(path: str) -> type:
@@ -58,19 +57,19 @@ def _load(path: str) -> type:
 def schema_of(name: str) -> type[RunConfig]:
     """The config schema of a model. Imports no torch. Raises: ConfigError."""
     try:
-        return _load(room_of(name).config)
+        return _load(entry_of(name).config)
     except UsageError as error:
         raise ConfigError(f"model.type: {error.message}", hint=error.hint) from error
 
 
 def model_class(name: str) -> type[GenerativeModel]:
     """The class of a model; imports torch. Raises: UsageError."""
-    return _load(room_of(name).model)
+    return _load(entry_of(name).model)
 
 
 def models_with_a_bound() -> list[str]:
     """Models that bound the likelihood of a design; imports torch."""
-    return [name for name in ROOMS if model_class(name).bound_name is not None]
+    return [name for name in REGISTRY if model_class(name).bound_name is not None]
 
 
 def build(config: RunConfig) -> GenerativeModel:

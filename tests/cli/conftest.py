@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from epurecli.config import shipped
-from epurecli.models.registry import ROOMS
+from epurecli.models.registry import REGISTRY
 
-TRAINED = sorted(name for name in ROOMS if f"{name}_toy_test" in shipped())
+TRAINED = sorted(name for name in REGISTRY if f"{name}_toy_test" in shipped())
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import torch
 from epurecli import __version__
 from epurecli.checkpoint import load_tensors
 from epurecli.config import load_config, shipped
-from epurecli.models.registry import ROOMS, build, schema_of
+from epurecli.models.registry import REGISTRY, build, schema_of
 from epurecli.types import Mode
 
 ENTRY = "from epurecli.cli import main; main()"
@@ -75,7 +75,7 @@ def test_count_params_of_one_model_as_a_table(epure) -> None:
 
 def test_models(epure) -> None:
     rows = json.loads(epure("models", "--json").out)
-    assert [row["model"] for row in rows] == list(ROOMS)
+    assert [row["model"] for row in rows] == list(REGISTRY)
     for row in rows:
         assert set(row["modes"]) <= {mode.value for mode in Mode}
         assert f"{row['model']}_toy" in row["configs"]

@@ -14,9 +14,9 @@ from PIL import Image
 from epurecli.checkpoint import read_metrics, read_run
 from epurecli.config import load_config, shipped
 from epurecli.data import toy
-from epurecli.models.registry import ROOMS, schema_of
+from epurecli.models.registry import REGISTRY, schema_of
 
-TRAINED = sorted(name for name in ROOMS if f"{name}_toy_test" in shipped())
+TRAINED = sorted(name for name in REGISTRY if f"{name}_toy_test" in shipped())
 MODES = {
     "unconditional": [],
     "conditional": ["--set-condition", "width_px=58"],

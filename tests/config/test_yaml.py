@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from epurecli.config.load import MAX_BYTES, MAX_DEPTH, build, parse_yaml
 from epurecli.config.schema import RunConfig
 from epurecli.errors import ConfigError
-from epurecli.models.registry import ROOMS, schema_of
+from epurecli.models.registry import REGISTRY, schema_of
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ KEYS = (
 
 
 @given(
-    model=st.sampled_from(sorted(ROOMS)),
+    model=st.sampled_from(sorted(REGISTRY)),
     tree=st.dictionaries(st.sampled_from(SECTIONS), st.dictionaries(st.sampled_from(KEYS), TREES, max_size=4) | TREES),
 )
 @settings(deadline=None, max_examples=200)

@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from rooms import THROWAWAY, config_file, registered
+from throwaway import THROWAWAY, config_file, registered
 from torch import Tensor, nn
 
 from epurecli.config import RunConfig, load_config
@@ -17,14 +17,14 @@ from epurecli.config.latent import LatentRunConfig
 from epurecli.config.schema import StageConfig
 from epurecli.data import toy
 from epurecli.models.contract import GenerativeModel, Objective, Stage, set_trainable
-from epurecli.models.registry import ROOMS, build, schema_of
+from epurecli.models.registry import REGISTRY, build, schema_of
 from epurecli.nn.step import Step
 from epurecli.sample.noise import DesignNoise, design_noise
 from epurecli.training.worker import build_optimizer
 from epurecli.types import Batch, Query
 
-LATENT = sorted(name for name in ROOMS if issubclass(schema_of(name), LatentRunConfig))
-MODELS = [*sorted(ROOMS), *THROWAWAY]
+LATENT = sorted(name for name in REGISTRY if issubclass(schema_of(name), LatentRunConfig))
+MODELS = [*sorted(REGISTRY), *THROWAWAY]
 NAMES = ("one", "two", "three", "four", "five", "six")
 
 

@@ -9,13 +9,13 @@ from typing import Any, Literal
 import pytest
 import torch
 from pydantic import BaseModel
-from rooms import THROWAWAY, config_file
+from throwaway import THROWAWAY, config_file
 
 from epurecli.checkpoint import load_weights, save_weights
 from epurecli.config import load_config
 from epurecli.errors import CheckpointError, ConfigError
 from epurecli.models.contract import set_trainable
-from epurecli.models.registry import ROOMS, schema_of
+from epurecli.models.registry import REGISTRY, schema_of
 from epurecli.types import Mode
 
 
@@ -203,7 +203,7 @@ def choices(schema: type[BaseModel], path: str) -> list[tuple[str, Any]]:
 
 
 CHOICES = [
-    (n, key, v) for n in sorted(ROOMS) for key, v in choices(schema_of(n).model_fields["model"].annotation, "model")
+    (n, key, v) for n in sorted(REGISTRY) for key, v in choices(schema_of(n).model_fields["model"].annotation, "model")
 ]
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from epurecli.data.check import Report, check
+from epurecli.data.check import CheckResult, check
 from epurecli.data.dataset import open_dataset
 from epurecli.data.describe import infer_config
 from epurecli.data.problems import Problem
 from epurecli.errors import DataError, EpureError, NotFound
 
 
-def only(report: Report) -> Problem:
+def only(report: CheckResult) -> Problem:
     assert len(report.problems) == 1, [str(problem) for problem in report.problems]
     problem = report.problems[0]
     assert problem.hint

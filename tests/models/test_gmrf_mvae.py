@@ -13,7 +13,7 @@ from torch.distributions import MultivariateNormal
 
 from epurecli.config import load_config
 from epurecli.gmrf.dependence import canonical_correlations
-from epurecli.models.gmrf_mvae.config import Evidence, Posterior
+from epurecli.models.gmrf_mvae.config import EvidenceKind, PosteriorKind
 from epurecli.models.gmrf_mvae.model import GMRFMVAE, SHARPEST
 from epurecli.models.gmrf_mvae.networks import positive
 from epurecli.models.gmrf_mvae.prior import RATE, LearnedPrior
@@ -22,10 +22,16 @@ from epurecli.nn.distributions import kl_divergence
 from epurecli.nn.step import Step
 from epurecli.types import Batch
 
-KINDS = [(Posterior.CONJUGATE, Evidence.ALL), (Posterior.CONJUGATE, Evidence.OWN), (Posterior.ASSEMBLED, Evidence.OWN)]
+KINDS = [
+    (PosteriorKind.CONJUGATE, EvidenceKind.ALL),
+    (PosteriorKind.CONJUGATE, EvidenceKind.OWN),
+    (PosteriorKind.ASSEMBLED, EvidenceKind.OWN),
+]
 
 
-def make(posterior: Posterior, components: int = 2, latent: int = 1, evidence: Evidence = Evidence.OWN) -> GMRFMVAE:
+def make(
+    posterior: PosteriorKind, components: int = 2, latent: int = 1, evidence: EvidenceKind = EvidenceKind.OWN
+) -> GMRFMVAE:
     """A tiny model in float64."""
     names = [f"part_{i}" for i in range(components)]
     config = load_config(
@@ -66,7 +72,7 @@ def batch(model: GMRFMVAE, count: int = 1) -> Batch:
 
 def test_two_components_by_hand() -> None:
     """Prior N(0, [[1, r], [r, 1]]), r = 0.6; component 0 says y = 2 with precision 3; component 1 is hidden."""
-    model, r = make(Posterior.CONJUGATE), 0.6
+    model, r = make(PosteriorKind.CONJUGATE), 0.6
     set_prior(model, torch.zeros(2).double(), torch.tensor([[1.0, r], [r, 1.0]]).double())
     say(model, torch.tensor([[2.0], [9.0]]).double(), torch.tensor([[3.0], [5.0]]).double())
     mask = torch.tensor([[True, False]])
@@ -85,7 +91,7 @@ def test_two_components_by_hand() -> None:
 def test_evidence_on_all_latents_multiplies_what_the_observed_components_say() -> None:
     """Precision P + sum of the observed components' E_c, mean (P m + sum of E_c y_c) under it; hidden ones say nothing,
     whatever they hold."""
-    model = make(Posterior.CONJUGATE, components=3, latent=2, evidence=Evidence.ALL)
+    model = make(PosteriorKind.CONJUGATE, components=3, latent=2, evidence=EvidenceKind.ALL)
     rng = torch.Generator().manual_seed(3)
     factor = torch.randn(6, 6, generator=rng).double()
     set_prior(model, torch.randn(6, generator=rng).double(), factor @ factor.mT + 0.5 * torch.eye(6).double())
@@ -107,7 +113,7 @@ def test_evidence_on_all_latents_multiplies_what_the_observed_components_say() -
 
 
 @pytest.mark.parametrize(("posterior", "evidence"), KINDS)
-def test_elbo_is_its_monte_carlo_estimate(posterior: Posterior, evidence: Evidence) -> None:
+def test_elbo_is_its_monte_carlo_estimate(posterior: PosteriorKind, evidence: EvidenceKind) -> None:
     """-E_q[log p(x | z) + log p(z) - log q(z)], the densities from torch.distributions."""
     model = make(posterior, components=3, latent=2, evidence=evidence)
     factor = torch.eye(6).double() + 0.2 * torch.randn(6, 6).double().tril()
@@ -145,7 +151,7 @@ def brute_force(mean: Tensor, covariance: Tensor, value: Tensor, seen: Tensor) -
 
 def test_cross_modal_moments_of_the_assembled_posterior() -> None:
     """z_o ~ N(m_o, v_o), z_m ~ p(z_m | z_o): mean and covariance over many draws, two masks in one batch."""
-    model = make(Posterior.ASSEMBLED, components=3, latent=2)
+    model = make(PosteriorKind.ASSEMBLED, components=3, latent=2)
     rng = torch.Generator().manual_seed(3)
     factor = torch.randn(6, 6, generator=rng).double()
     set_prior(model, torch.randn(6, generator=rng).double(), factor @ factor.mT + 0.5 * torch.eye(6).double())
@@ -188,7 +194,7 @@ def test_prior_takes_a_step_to_the_moments_of_the_posteriors() -> None:
 
 
 @pytest.mark.parametrize(("posterior", "evidence"), KINDS)
-def test_prior_ends_at_the_aggregate_inferredof_whole_designs(posterior: Posterior, evidence: Evidence) -> None:
+def test_prior_ends_at_the_aggregate_inferredof_whole_designs(posterior: PosteriorKind, evidence: EvidenceKind) -> None:
     """Encoders that do not move: training steps on a masked batch end at the moments of its posteriors when whole."""
     model = make(posterior, components=3, latent=2, evidence=evidence)
     with torch.no_grad():
@@ -258,10 +264,10 @@ def test_canonical_correlation_is_invariant_to_the_scale_of_a_latent() -> None:
     torch.testing.assert_close(canonical_correlations(torch.eye(5).double(), (2, 3)), torch.eye(2).double())
 
 
-@pytest.mark.parametrize("evidence", list(Evidence))
-def test_evidence_is_never_too_sharp_for_float32(evidence: Evidence) -> None:
+@pytest.mark.parametrize("evidence", list(EvidenceKind))
+def test_evidence_is_never_too_sharp_for_float32(evidence: EvidenceKind) -> None:
     """A precision of 1e12 under a prior of spread 30: the posterior still has a factor, and 100 times its width."""
-    model = make(Posterior.CONJUGATE, components=3, latent=2, evidence=evidence).float()
+    model = make(PosteriorKind.CONJUGATE, components=3, latent=2, evidence=evidence).float()
     factor = 30 * (torch.eye(6) + 0.9 * torch.ones(6, 6)).float()
     set_prior(model, torch.zeros(6), factor @ factor.mT)
     with torch.no_grad():
@@ -274,9 +280,9 @@ def test_evidence_is_never_too_sharp_for_float32(evidence: Evidence) -> None:
     assert torch.isfinite(inferred.scale_tril).all()
 
 
-@pytest.mark.parametrize("evidence", Evidence)
-def test_a_completion_is_exact_in_float32_where_latents_spread_widely(evidence: Evidence) -> None:
-    wide = make(Posterior.CONJUGATE, 3, 6, evidence)
+@pytest.mark.parametrize("evidence", EvidenceKind)
+def test_a_completion_is_exact_in_float32_where_latents_spread_widely(evidence: EvidenceKind) -> None:
+    wide = make(PosteriorKind.CONJUGATE, 3, 6, evidence)
     rng = torch.Generator().manual_seed(3)
     with torch.no_grad():  # as minutes of training leave them: spreads of 3 to 50, correlated, means far out
         factor = torch.tril(torch.randn(18, 18, dtype=torch.float64, generator=rng))

@@ -1,4 +1,4 @@
-"""Finding a room by name, and what is counted in it."""
+"""Finding a model by name, and what is counted in it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from epurecli.errors import ConfigError, UsageError
 from epurecli.models.contract import GenerativeModel
 from epurecli.models.counting import count_config
 from epurecli.models.latent import mean_iou
-from epurecli.models.registry import ROOMS, build, model_class, room_of, schema_of
+from epurecli.models.registry import REGISTRY, build, entry_of, model_class, schema_of
 
 
 def test_an_unknown_model_names_the_nearest_and_all() -> None:
     with pytest.raises(UsageError, match="no model 'gmrf_mvea' - did you mean 'gmrf_mvae'") as caught:
-        room_of("gmrf_mvea")
-    assert all(name in caught.value.hint for name in ROOMS)
+        entry_of("gmrf_mvea")
+    assert all(name in caught.value.hint for name in REGISTRY)
     with pytest.raises(ConfigError, match=r"model\.type: no model 'zzz'"):
         schema_of("zzz")
 
 
-@pytest.mark.parametrize("name", ROOMS)
+@pytest.mark.parametrize("name", REGISTRY)
 def test_a_room_opens(name: str) -> None:
     assert issubclass(model_class(name), GenerativeModel)
 

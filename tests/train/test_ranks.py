@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epurecli.checkpoint import load_tensors, read_metrics, read_run
-from epurecli.models.registry import ROOMS
+from epurecli.models.registry import REGISTRY
 from epurecli.ranks import Ranks
 
 # Rows are summed in another order, and Adam divides tiny gradients by their own size: rounding grows from step to step.
@@ -131,12 +131,12 @@ def test_gradients_and_learned_moments_are_those_of_the_whole_batch(trainer: Tra
     """In float64, seven designs on two processes, every objective of every model."""
     script = trainer.folder / "gradients.py"
     script.write_text(GRADIENTS)
-    done = subprocess.run([sys.executable, str(script), *sorted(ROOMS)], capture_output=True, text=True, timeout=200)
+    done = subprocess.run([sys.executable, str(script), *sorted(REGISTRY)], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("agrees") == 2 * (2 + 3 + 2)  # stages of the three, the flow among them
 
 
-@pytest.mark.parametrize("model", sorted(ROOMS))
+@pytest.mark.parametrize("model", sorted(REGISTRY))
 def test_the_curve_does_not_depend_on_how_many_train(model: str, trainer: Trainer) -> None:
     one, two = (trainer.run(model, *small(model), "--devices", str(count)) for count in (1, 2))
     ours, theirs = read_metrics(one), read_metrics(two)

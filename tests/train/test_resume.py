@@ -15,7 +15,7 @@ from epurecli.checkpoint import load_tensors, read_metrics, save_tensors
 from epurecli.config import RunConfig, load_config, shipped
 from epurecli.data.dataset import open_dataset
 from epurecli.errors import CheckpointError
-from epurecli.models.registry import ROOMS, schema_of
+from epurecli.models.registry import REGISTRY, schema_of
 from epurecli.training.loop import Stopped, train
 from epurecli.training.state import generator, load_state
 
@@ -68,7 +68,7 @@ def run_with_stops(config: RunConfig, stops: list[int], make_run, new_model) -> 
     return run.folder
 
 
-@pytest.mark.parametrize("name", [n for n in sorted(ROOMS) if f"{n}_toy_test" in shipped()])
+@pytest.mark.parametrize("name", [n for n in sorted(REGISTRY) if f"{n}_toy_test" in shipped()])
 def test_a_stop_in_the_middle_of_an_epoch_leaves_no_trace(name: str, make_run, new_model) -> None:
     config = config_of(name)
     whole = run_through(config, make_run, new_model)

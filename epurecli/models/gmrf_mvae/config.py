@@ -11,14 +11,14 @@ from epurecli.config.latent import LatentModelConfig, LatentRunConfig, MaskedTra
 from epurecli.config.schema import Claim
 
 
-class Posterior(StrEnum):
+class PosteriorKind(StrEnum):
     """How q(z | observed components) is put together."""
 
     CONJUGATE = "conjugate"  # prior times Gaussian evidence of each observed component: any subset, one formula
     ASSEMBLED = "assembled"  # docs/plan.md: means, variances and a coupling network
 
 
-class Evidence(StrEnum):
+class EvidenceKind(StrEnum):
     """Which latents an observed component is evidence on, in the conjugate posterior."""
 
     OWN = "own"  # its own: the others follow through the prior, linearly, with the prior's conditional spread
@@ -38,8 +38,8 @@ class GMRFModelConfig(LatentModelConfig):
     n_layers: Annotated[int, Field(ge=0)] = 2
     diagonal_transf: Literal["softplus", "exp"] = "softplus"
     off_diag_scale: Annotated[float, Field(ge=0)] = 0.1  # initial spread of the prior factor's off-diagonal
-    posterior: Posterior = Posterior.CONJUGATE
-    evidence: Evidence = Evidence.OWN
+    posterior: PosteriorKind = PosteriorKind.CONJUGATE
+    evidence: EvidenceKind = EvidenceKind.OWN
     dropout_p: Annotated[float, Field(ge=0, lt=1)] = 0.0
     patch_size: Literal[1, 2, 4] = 1
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from epurecli.gmrf import GaussianPrior, assemble_covariance, cholesky, combine_evidence, gaussian_elbo
 from epurecli.models.contract import Objective, Stage
-from epurecli.models.gmrf_mvae.config import Evidence, GMRFConfig, Posterior
+from epurecli.models.gmrf_mvae.config import EvidenceKind, GMRFConfig, PosteriorKind
 from epurecli.models.gmrf_mvae.cross_modal import CrossModal, complete_rows
 from epurecli.models.gmrf_mvae.networks import ComponentDecoders, ComponentEncoders, OffDiagonalCov, positive
 from epurecli.models.gmrf_mvae.prior import LearnedPrior
@@ -42,8 +42,8 @@ class GMRFMVAE(LatentModel):
         super().__init__(config)
         model, count = config.model, len(self.components)
         self.sizes = (model.latent_dim,) * count
-        self.conjugate = model.posterior is Posterior.CONJUGATE
-        self.joint_evidence = self.conjugate and model.evidence is Evidence.ALL
+        self.conjugate = model.posterior is PosteriorKind.CONJUGATE
+        self.joint_evidence = self.conjugate and model.evidence is EvidenceKind.ALL
         outputs = self.latent_size if self.joint_evidence else model.latent_dim
         self.encoders = ComponentEncoders(count, model, outputs, embed=not self.conjugate)
         self.coupling = None if self.conjugate else OffDiagonalCov(self.sizes, model.hidden_dim, model.n_layers)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rooms import FOLDER, THROWAWAY, config_file
+from throwaway import FOLDER, THROWAWAY, config_file
 
 from epurecli.checkpoint import load_model, load_tensors, read_metrics, read_run, save_tensors
 from epurecli.export.runtime import OnnxSampler
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow  # two minutes of processes; the contract tests be
 MAIN = """
 import sys
 sys.path.insert(0, {tests!r})
-from rooms import registered
+from throwaway import registered
 from epurecli.cli import main
 with registered():
     main()
@@ -35,7 +35,7 @@ with registered():
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess]:
     """`epure` with the two models registered, in a process of its own: a script, so that ranks start it again."""
-    folder = tmp_path_factory.mktemp("rooms")
+    folder = tmp_path_factory.mktemp("throwaway")
     script = folder / "epure.py"
     script.write_text(MAIN.format(tests=str(FOLDER.parent)))
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from epurecli.models.registry import ROOMS, Room
+from epurecli.models.registry import REGISTRY, ModelEntry
 
 FOLDER = Path(__file__).parent
 THROWAWAY = {
-    "tiny_gan": Room("Tiny GAN", "rooms.tiny_gan:TinyGANConfig", "rooms.tiny_gan:TinyGAN"),
-    "tiny_tokens": Room("Tiny tokens", "rooms.tiny_tokens:TinyTokensConfig", "rooms.tiny_tokens:TinyTokens"),
+    name: ModelEntry(title, f"throwaway.{name}:{cls}Config", f"throwaway.{name}:{cls}")
+    for name, title, cls in (("tiny_gan", "Tiny GAN", "TinyGAN"), ("tiny_tokens", "Tiny tokens", "TinyTokens"))
 }
 
 
@@ -23,9 +23,9 @@ def config_file(name: str) -> Path:
 @contextmanager
 def registered() -> Iterator[None]:
     """The two are models like any other inside."""
-    ROOMS.update(THROWAWAY)
+    REGISTRY.update(THROWAWAY)
     try:
         yield
     finally:
         for name in THROWAWAY:
-            del ROOMS[name]
+            del REGISTRY[name]
