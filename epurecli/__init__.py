@@ -10,8 +10,9 @@ Names are imported when they are first used, so that `import epurecli` costs not
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+from epurecli.version import __version__
 
 if TYPE_CHECKING:
     from epurecli.api.designs import Designs as Designs
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
     from epurecli.api.run import load as load
     from epurecli.api.training import train as train
     from epurecli.errors import EpureError as EpureError
-
-try:
-    __version__ = version("epurecli")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
 
 _PUBLIC = {
     "Designs": "epurecli.api.designs",

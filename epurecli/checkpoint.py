@@ -24,11 +24,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epurecli import __version__
 from epurecli.config import RunConfig, dump_config, load_config
 from epurecli.data.conditions import ConditionScaler
 from epurecli.errors import CheckpointError, NotFound, UsageError
 from epurecli.files import write_atomic, write_json
+from epurecli.version import __version__
 
 if TYPE_CHECKING:
     from torch import Tensor

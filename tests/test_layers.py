@@ -16,17 +16,18 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # A floor may import the floors named here, and itself.
 MAY_IMPORT = {
-    "errors": {"__init__"},
+    "version": set(),
+    "errors": {"version"},
     "threads": set(),
     "files": {"errors"},
     "staging": {"errors", "files"},
-    "types": {"__init__", "errors"},
-    "config": {"__init__", "errors", "types"},
-    "gmrf": {"__init__", "errors", "types"},
-    "pictures": {"__init__"},
-    "evaluate": {"__init__", "errors", "types", "config", "files", "staging", "pictures"},
+    "types": {"version", "errors"},
+    "config": {"version", "errors", "types"},
+    "gmrf": {"version", "errors", "types"},
+    "pictures": {"version"},
+    "evaluate": {"version", "errors", "types", "config", "files", "staging", "pictures"},
 }
-MAY_IMPORT["nn"] = MAY_IMPORT["data"] = {"__init__", "errors", "types", "config", "gmrf", "files", "staging"}
+MAY_IMPORT["nn"] = MAY_IMPORT["data"] = {"version", "errors", "types", "config", "gmrf", "files", "staging"}
 MAY_IMPORT["models"] = MAY_IMPORT["nn"] | {"nn", "data"}
 MAY_IMPORT["ranks"] = {"errors"}
 MAY_IMPORT["listener"] = set()
@@ -36,7 +37,7 @@ for _floor in ("training", "sample"):
     MAY_IMPORT[_floor] = MAY_IMPORT["checkpoint"] | {"checkpoint", "ranks", "listener", "pictures"}
 MAY_IMPORT["api"] = MAY_IMPORT["sample"] | {"training", "sample", "export", "evaluate"}
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "__init__"}
-MAY_IMPORT["__init__"] = {"api", "errors"}  # lazily: the package's face
+MAY_IMPORT["__init__"] = {"api", "errors", "version"}  # lazily: the package's face
 MAY_IMPORT["__main__"] = {"cli"}
 for _floor in ("data", "training", "sample", "export", "api", "cli"):
     MAY_IMPORT[_floor] = MAY_IMPORT[_floor] | {"threads"}
@@ -69,6 +70,25 @@ def test_floors_import_downwards_only() -> None:
             if other != floor and other not in MAY_IMPORT[floor]:
                 wrong.append(f"{'/'.join(parts(path))} imports {name}")
     assert not wrong
+
+
+def test_no_imports_go_round_in_circles() -> None:
+    """Between modules, those for types and those inside functions among them."""
+    names = {".".join(("epurecli", *parts(path))).removesuffix(".__init__"): path for path in SOURCES}
+    after: dict[str, set[str]] = {}
+    for name, path in names.items():
+        written = (
+            full for full in imports(path) if not full.endswith("._epure_native")
+        )  # the extension imports nothing
+        found = {full if full in names else full.rpartition(".")[0] for full in written}
+        after[name] = {other for other in found if other in names} - {name}
+    while True:  # take away whatever imports nothing that is left
+        ends = {name for name, others in after.items() if not others & after.keys()}
+        if not ends:
+            break
+        for name in ends:
+            del after[name]
+    assert not after
 
 
 def test_the_walk_sees_imports_inside_functions() -> None:

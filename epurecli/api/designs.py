@@ -16,6 +16,8 @@ from epurecli.errors import UsageError
 from epurecli.pictures.crisp import owners
 from epurecli.sample.drawn import Drawn, as_bytes
 from epurecli.sample.names import parse_component
+from epurecli.sample.sheet import contact_sheet
+from epurecli.sample.writer import sheet_title, tiles_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -223,7 +225,9 @@ class Designs:
         """
         if not len(self):
             raise UsageError("there is no design to show")
-        return pictures.sheet(self[:most], len(self))
+        shown = self[:most]
+        tiles = tiles_of(shown.as_drawn(), shown.images, shown.columns, len(shown))
+        return contact_sheet(tiles, shown.components, title=sheet_title(shown.provenance, len(tiles), len(self)))
 
     def save(self, folder: str | Path, *, format: Literal["png", "npz"] = "png", overwrite: bool = False) -> Path:
         """Write what `epure sample` writes: images, manifest.csv, contact_sheet.png. All of it, or nothing.
@@ -268,7 +272,8 @@ class Designs:
         return pictures.png(self[:24].pil()) if len(self) else None
 
     def _repr_html_(self) -> str:
-        return pictures.html(self)
+        title = repr(self)[1:].rstrip(">")
+        return pictures.html(title, self.images, self.names, self.columns, self.values)
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:

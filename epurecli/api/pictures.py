@@ -16,8 +16,6 @@ from epurecli.pictures.section import Side, mirrored, overlay
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from epurecli.api.designs import Designs
-
 GAP = 4  # pixels between sections
 ACROSS = 8
 MOST_BYTES = 60_000  # of a picture in a page; as text it is a third longer
@@ -40,15 +38,6 @@ def strip(images: NDArray[np.uint8], scale: int) -> Image:
     return Image.fromarray(page)
 
 
-def sheet(designs: Designs, count: int) -> Image:
-    """The contact sheet of these designs, of `count` in all."""
-    from epurecli.sample.sheet import contact_sheet
-    from epurecli.sample.writer import sheet_title, tiles_of
-
-    tiles = tiles_of(designs.as_drawn(), designs.images, designs.columns, len(designs))
-    return contact_sheet(tiles, designs.components, title=sheet_title(designs.provenance, len(tiles), count))
-
-
 def png(image: Image) -> bytes:
     """The bytes of a PNG file."""
     file = io.BytesIO()
@@ -56,35 +45,44 @@ def png(image: Image) -> bytes:
     return file.getvalue()
 
 
-def html(designs: Designs) -> str:
-    """A cell for a notebook: what it is, a picture of the first designs, their conditions. Below 100 kB."""
-    shown = min(len(designs), 3 * ACROSS)
+def html(
+    title: str,
+    images: NDArray[np.uint8],
+    names: Sequence[str],
+    columns: Sequence[str],
+    values: NDArray[np.float64],
+) -> str:
+    """A cell for a notebook: a title, a picture of the first designs, their conditions. Below 100 kB.
+
+    Args:
+        images: (B, C, H, W).
+        values: (B, D) conditions in raw units, NaN where a design has none.
+    """
+    shown = min(len(images), 3 * ACROSS)
     data = b""
     while shown:
-        data = png(strip(designs.images[:shown], 2))
+        data = png(strip(images[:shown], 2))
         if len(data) <= MOST_BYTES:
             break
         shown //= 2
-    title = escape.escape(repr(designs)[1:1000].rstrip(">"))
-    parts = [f"<div><p>{title}</p>"]
+    parts = [f"<div><p>{escape.escape(title[:1000])}</p>"]
     if shown:
         source = base64.b64encode(data).decode()
         parts.append(
-            f'<img alt="{shown} of {len(designs)} designs" style="{STYLE}" src="data:image/png;base64,{source}">'
+            f'<img alt="{shown} of {len(images)} designs" style="{STYLE}" src="data:image/png;base64,{source}">'
         )
-    if np.isfinite(designs.values).any():
-        parts.append(_table(designs))
+    if np.isfinite(values).any():
+        parts.append(_table(names, columns, values))
     return "".join(parts) + "</div>"
 
 
-def _table(designs: Designs) -> str:
-    shown = designs[:ROWS]
-    head = _row("th", ("", *designs.columns[:ROWS]))
+def _table(names: Sequence[str], columns: Sequence[str], values: NDArray[np.float64]) -> str:
+    head = _row("th", ("", *columns[:ROWS]))
     body = [
-        _row("td", (name, *(f"{value:.5g}" for value in values[:ROWS])))
-        for name, values in zip(shown.names, shown.values, strict=True)
+        _row("td", (name, *(f"{value:.5g}" for value in row[:ROWS])))
+        for name, row in zip(names[:ROWS], values[:ROWS], strict=True)
     ]
-    more = len(designs) - len(shown)
+    more = len(names) - ROWS
     tail = f"<p>and {more:,} more</p>" if more > 0 else ""
     return f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table>{tail}"
 

@@ -24,7 +24,7 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        from epurecli import __version__
+        from epurecli.version import __version__
 
         typer.echo(f"epure {__version__}")
         raise typer.Exit

@@ -36,10 +36,10 @@ def gather() -> tuple[dict[str, str], list[str]]:
 
     import torch
 
-    from epurecli import __version__
     from epurecli.data.pack import default_cache_dir
     from epurecli.errors import EpureError
     from epurecli.gmrf import backend
+    from epurecli.version import __version__
 
     facts: dict[str, str] = {"epure": __version__, "python": f"{platform.python_version()} on {platform.platform()}"}
     faults: list[str] = []

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from epurecli import __version__
 from epurecli.errors import DataError, NotFound, UsageError
 from epurecli.evaluate.metric import Better, Histogram, Metric, Report
 from epurecli.evaluate.page import render
 from epurecli.evaluate.summary import summarise
 from epurecli.staging import staged
+from epurecli.version import __version__
 
 _FORMAT = 1
 _COLUMNS = ("model", "seed", "group", "metric", "value", "unit", "better", "floor", "ci_low", "ci_high")

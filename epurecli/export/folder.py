@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from epurecli import __version__
 from epurecli.checkpoint import TrainedModel, read_run
 from epurecli.errors import EpureError, UsageError
 from epurecli.export.convert import OPSET, to_onnx
@@ -16,6 +15,7 @@ from epurecli.export.manifest import MANIFEST, describe_graph, describe_model, r
 from epurecli.export.verify import compare
 from epurecli.models.graphs import Graph
 from epurecli.staging import staged
+from epurecli.version import __version__
 
 EXAMPLE = "example.py"
 OnProgress = Callable[[str, int, int], None]  # what is done next, with graph number .. (from 1) of ..

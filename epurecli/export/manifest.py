@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from epurecli import __version__
 from epurecli.checkpoint import TrainedModel
 from epurecli.errors import CheckpointError, NotFound
 from epurecli.export.verify import Parity
 from epurecli.models.graphs import Content, Graph, Port
+from epurecli.version import __version__
 
 MANIFEST = "manifest.json"
 FORMAT = "epure-onnx"
