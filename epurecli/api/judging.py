@@ -10,7 +10,7 @@ import torch
 
 from epurecli.api.engines import parse_device
 from epurecli.api.sampling import sampling_of
-from epurecli.checkpoint import TrainedModel
+from epurecli.checkpoint import TrainedModel, read_metrics
 from epurecli.data.dataset import Dataset
 from epurecli.data.loader import epoch_batches
 from epurecli.errors import UsageError
@@ -18,11 +18,13 @@ from epurecli.evaluate import (
     Better,
     Designs,
     Inpainted,
+    LossCurve,
     Metric,
     Reference,
     Report,
     evaluate,
     fit_reference,
+    portray,
     requests_beyond,
 )
 from epurecli.evaluate.interval import mean_metric
@@ -82,7 +84,22 @@ def judge_model(
     report = evaluate(
         samples, reference, conditional=conditional, inpainted=inpainted, model=name, seed=trained.config.training.seed
     )
-    return replace(report, metrics=(*report.metrics, *bound))
+    album = portray(samples, reference, conditional=conditional, inpainted=inpainted)
+    return replace(report, metrics=(*report.metrics, *bound), losses=losses_of(trained), album=album)
+
+
+def losses_of(trained: TrainedModel) -> tuple[LossCurve, ...]:
+    """How a model was trained: each objective's loss and what ranked its epochs, stage by stage."""
+    rows = read_metrics(trained.path.parent)
+    curves = []
+    for stage in trained.model.stages():
+        mine = [row for row in rows if row["stage"] == stage.name]
+        named = {f"train_{o.name}": o.name if len(stage.objectives) > 1 else "training" for o in stage.objectives}
+        for key, name in (named | {"val_total": "validation"}).items():
+            points = [(row["epoch"], row[key]) for row in mine if key in row]
+            if points:
+                curves.append(LossCurve(stage.name, name, stage.unit, *zip(*points, strict=True)))
+    return tuple(curves)
 
 
 def complete(

@@ -11,7 +11,7 @@ from epurecli.cli import console
 from epurecli.errors import UsageError
 
 if TYPE_CHECKING:
-    from epurecli.evaluate import Report
+    from epurecli.evaluate import Report, Summary
 
 REPORTS = Path("reports")
 Nll = Annotated[
@@ -42,16 +42,20 @@ def evaluate(
             raise UsageError("--nll needs a model: a folder of samples has no likelihood")
         if data is None:
             raise UsageError("--data is needed to judge a folder of samples", hint="the folder of real designs")
+        from dataclasses import replace
+
         from epurecli.api.judging import reference_of
         from epurecli.api.reading import read
         from epurecli.cli.progress import listening
         from epurecli.data.source import open_data
         from epurecli.evaluate import evaluate as judge
+        from epurecli.evaluate import portray
 
         with listening() as listener:
             dataset = open_data(data, progress=listener.progress)
-        samples = read(what, dataset.components).images
-        reports = [judge(samples, reference_of(dataset), model=Path(what).name)]
+        samples, reference = read(what, dataset.components).images, reference_of(dataset)
+        found = judge(samples, reference, model=Path(what).name)
+        reports = [replace(found, album=portray(samples, reference))]
     else:
         raise UsageError(f"{what!r} is neither a model nor a folder of samples", hint=f"models: {', '.join(REGISTRY)}")
     _publish(reports, out or fresh_folder(REPORTS, Path(what).name))
@@ -119,27 +123,31 @@ def _judge(model: str, run: Path | None, data: Path | None, count: int, seed: in
 
 def _publish(reports: list[Report], folder: Path) -> None:
     """Write the report files and show the table."""
-    from rich.table import Table
-
     from epurecli.evaluate import summarise, write_reports
 
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder}: holds something already", hint="choose another --out")
     paths = write_reports(reports, folder)
     summary = summarise(reports)
-    table = Table("metric", "unit", *summary.models, "real")
+    _show_summary(summary)
+    for note in summary.notes:
+        console.note(note)
+    console.say(f"report: {paths[2]}")
+
+
+def _show_summary(summary: Summary) -> None:
+    """Each metric with every model's figure, the best one green, and what real designs score."""
+    from rich.text import Text
+
+    rows: list[tuple[Text | str, ...]] = []
     group = None
     for row in summary.rows:
         if row.group != group:
-            table.add_section()
-            table.add_row(f"[bold]{row.group}[/bold]")
+            rows.append((row.group,))
             group = row.group
         cells = []
         for cell in row.cells:
             text = f"{cell.mean:.4g}" + (f" ± {cell.spread:.2g}" if cell.spread is not None else "")
-            cells.append(f"[green]{text}[/green]" if cell.best and len(row.cells) > 1 else text)
-        table.add_row(row.name, row.unit, *cells, "" if row.floor is None else f"{row.floor:.4g}")
-    console.out.print(table)
-    for note in summary.notes:
-        console.note(note)
-    console.say(f"report: {paths[2]}")
+            cells.append(Text(text, style="green" if cell.best and len(row.cells) > 1 else ""))
+        rows.append((row.name, row.unit, *cells, "" if row.floor is None else f"{row.floor:.4g}"))
+    console.show_table(("metric", "unit", *summary.models, "real"), rows)

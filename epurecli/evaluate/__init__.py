@@ -1,9 +1,11 @@
 """Judges images and never imports a model."""
 
+from epurecli.evaluate.album import LossCurve
 from epurecli.evaluate.conditioning import Measure, learn_measures, requests_beyond
 from epurecli.evaluate.images import Designs, Inpainted
 from epurecli.evaluate.judge import Reference, evaluate, fit_reference
 from epurecli.evaluate.metric import Better, Histogram, Metric, Report
+from epurecli.evaluate.pictures import portray
 from epurecli.evaluate.report import read_reports, write_reports
 from epurecli.evaluate.summary import Summary, summarise
 
@@ -12,6 +14,7 @@ __all__ = [
     "Designs",
     "Histogram",
     "Inpainted",
+    "LossCurve",
     "Measure",
     "Metric",
     "Reference",
@@ -20,6 +23,7 @@ __all__ = [
     "evaluate",
     "fit_reference",
     "learn_measures",
+    "portray",
     "read_reports",
     "requests_beyond",
     "summarise",

@@ -105,6 +105,11 @@ def requests_beyond(train: Floats, columns: Sequence[int], count: int, rng: np.r
     return rows
 
 
+def size_errors(generated: Bits, requested: Floats, measures: Sequence[Measure]) -> dict[str, Floats]:
+    """Name of a size -> (N,) pixels by which each design (N, C, H, W) misses its request (N, D)."""
+    return {m.name: np.abs(m(generated) - np.minimum(m.cap, requested[:, m.column])) for m in measures}
+
+
 def conditioning(
     generated: Bits, requested: Floats, train_condition: Floats, measures: Sequence[Measure]
 ) -> tuple[Metric, ...]:
@@ -125,7 +130,7 @@ def conditioning(
     for place, rows in (("", inside), (" out of range", ~inside)):
         if not rows.any():
             continue
-        error = {m.name: np.abs(m(generated[rows]) - np.minimum(m.cap, requested[rows, m.column])) for m in measures}
+        error = size_errors(generated[rows], requested[rows], measures)
         for name, values in error.items():
             out.append(mean_metric(f"{name} error{place}", _GROUP, values, "px", Better.LOWER))
             out.append(mean_metric(f"{name} within 1 px{place}", _GROUP, values <= 1.0, "share", Better.HIGHER))

@@ -78,6 +78,13 @@ def inpainting(draws: Bits, truth: Bits, mask: Bits, components: Sequence[str]) 
     return tuple(out)
 
 
+def design_iou(draws: Bits, truth: Bits, mask: Bits) -> Floats:
+    """(B,) IoU of each design's hidden components, mean over its draws; arrays as in `inpainting`, whose "iou" is the
+    mean of these."""
+    each = np.where(mask[:, None], np.nan, iou(draws, truth[:, None]))  # (B, S, C)
+    return _mean_over_hidden(each.mean(1))
+
+
 def spread(draws: Bits, mask: Bits) -> Floats:
     """How much two draws differ: expected pixels that differ between them, over the hidden components' mean area.
 

@@ -6,8 +6,10 @@ Nothing here computes: the modules beside this file fill these records and `repo
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from epurecli.evaluate.album import Album, LossCurve
 
 
 class Better(StrEnum):
@@ -67,6 +69,8 @@ class Report:
         seed: training seed, the axis over which `summary.summarise` takes mean and spread; None if unknown.
         counts: how many designs of each kind were judged, e.g. {"samples": 5000, "test": 500, "train": 4000}.
         notes: sentences that a reader of the figures must know.
+        losses: how the model was trained, where that is known.
+        album: pictures of what was judged, from `portray`; only `report.html` holds them.
     """
 
     model: str
@@ -75,6 +79,8 @@ class Report:
     metrics: tuple[Metric, ...]
     histograms: tuple[Histogram, ...] = ()
     notes: tuple[str, ...] = ()
+    losses: tuple[LossCurve, ...] = ()
+    album: Album | None = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, key: tuple[str, str]) -> Metric:
         """The metric named by (group, name).

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Sequence
 from html import escape
 
-from epurecli.evaluate.metric import Better
+from epurecli.evaluate.conclusion import conclude
+from epurecli.evaluate.metric import Better, Report
 from epurecli.evaluate.plot import colour, histogram, number, strip
-from epurecli.evaluate.summary import Cell, Row, Summary
+from epurecli.evaluate.showing import STYLE, gallery_sections, loss_section
+from epurecli.evaluate.summary import Cell, Row, Summary, summarise
 
 _BETTER = {Better.LOWER: "lower", Better.HIGHER: "higher", Better.FLOOR: "nearest the floor"}
 
@@ -38,8 +39,6 @@ svg text { font-size: 11px; fill: var(--ink); }
 svg .real { fill: var(--real); }
 svg .axis { stroke: var(--ink); }
 svg .floor { stroke: var(--ink); stroke-width: 1.5; stroke-dasharray: 3 2; }
-figure { margin: 1rem 0; }
-figure img { max-width: 100%; image-rendering: pixelated; background: #fff; }
 """
 
 _SCRIPT = """
@@ -73,27 +72,40 @@ Array.from(table.tHead.rows[0].cells).forEach(function (head, column, heads) {
 """
 
 
-def render(summary: Summary, sheets: Mapping[str, bytes], version: str) -> str:
-    """The whole page.
+MOST_BYTES = 3_000_000  # of a page, which is to travel by mail
+
+
+def render(reports: Sequence[Report], version: str) -> str:
+    """The whole page; of large pictures so few that it stays below `MOST_BYTES`.
 
     Args:
-        summary: from `summarise`.
-        sheets: title -> PNG bytes.
+        reports: one a model and seed.
         version: of the software, for the footer.
+
+    Raises:
+        UsageError: reports that cannot stand side by side; see `summarise`.
     """
+    summary = summarise(reports)
+    for most in (None, 8, 4, 2, 1, 0):
+        page = _page(summary, gallery_sections(reports, most), loss_section(reports), version)
+        if len(page.encode()) <= MOST_BYTES:
+            break
+    return page
+
+
+def _page(summary: Summary, pictures: str, training: str, version: str) -> str:
     title = escape("epure: " + ", ".join(summary.models))
     keys = "".join(
         f'<span class="key" style="background:{colour(i)}"></span>{escape(m)}' for i, m in enumerate(summary.models)
     )
     notes = "".join(f"<li>{escape(note)}</li>" for note in summary.notes)
     plots = "".join(histogram(curve) for curve in summary.curves)
-    pictures = "".join(
-        f'<figure><figcaption>{escape(name)}</figcaption><img alt="{escape(name)}" '
-        f'src="data:image/png;base64,{b64encode(png).decode("ascii")}"></figure>'
-        for name, png in sheets.items()
-    )
     sections = [
         f"<h1>{title}</h1>",
+        f'<p class="conclusion">{escape(conclude(summary))}</p>',
+        pictures,
+        training,
+        "<h2>Figures</h2>",
         f'<p><span class="key" style="background:var(--real);margin-left:0"></span>real designs{keys}</p>',
         "<p>The floor (dashed line) is what real designs score in the model's place. A tick marks a figure as good as "
         "that, to within its interval; bold marks the best of several models. After the figure: the standard deviation "
@@ -101,13 +113,12 @@ def render(summary: Summary, sheets: Mapping[str, bytes], version: str) -> str:
         f"<ul>{notes}</ul>" if notes else "",
         _table(summary),
         f'<h2>Real and generated</h2><div class="plots">{plots}</div>' if plots else "",
-        f"<h2>Designs</h2>{pictures}" if pictures else "",
         f"<footer><p>epure {escape(version)}</p></footer>",
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="icon" href="data:,"><title>{title}</title><style>{_STYLE}</style></head>\n<body>\n'
+        f'<link rel="icon" href="data:,"><title>{title}</title><style>{_STYLE}{STYLE}</style></head>\n<body>\n'
         + "\n".join(section for section in sections if section)
         + f"\n<script>{_SCRIPT}</script>\n</body></html>\n"
     )

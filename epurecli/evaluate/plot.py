@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
+from epurecli.evaluate.album import LossCurve
 from epurecli.evaluate.summary import Curve, Row
 from epurecli.pictures.palette import css, line_colour
 
@@ -91,3 +92,41 @@ def histogram(curve: Curve, width: int = 360, height: int = 170) -> str:
         f'<text x="{left - 4}" y="{top + 8}" text-anchor="end">{100 * tallest:.0f}%</text>'
         f'<text x="{(left + width) / 2:.0f}" y="{height - 6}" text-anchor="middle">{title}</text></svg>'
     )
+
+
+def losses(curves: Sequence[LossCurve], width: int = 420, height: int = 220) -> str:
+    """The losses of one stage over its epochs; a logarithmic axis where they fall to a third or less."""
+    left, bottom, top, right = 56, height - 34, 26, width - 8
+    values = [v for curve in curves for v in curve.values if math.isfinite(v)]
+    epochs = [e for curve in curves for e in curve.epochs]
+    if not values:
+        return ""
+    steep = min(values) > 0 and max(values) > 3 * min(values)
+    scale: Callable[[float], float] = math.log10 if steep else float
+    low, high = scale(min(values)), scale(max(values))
+    first, last = min(epochs), max(epochs)
+
+    def x(epoch: float) -> float:
+        return left + (right - left) * (epoch - first) / ((last - first) or 1)
+
+    def y(value: float) -> float:
+        return bottom - (bottom - top) * (scale(value) - low) / ((high - low) or 1)
+
+    title = escape(f"{curves[0].stage}: loss in {curves[0].unit}" + (" (logarithmic)" if steep else ""))
+    parts = [f'<svg class="losses" width="{width}" height="{height}" role="img" aria-label="{title}">']
+    at = left
+    for i, curve in enumerate(curves):
+        points = [(x(e), y(v)) for e, v in zip(curve.epochs, curve.values, strict=True) if math.isfinite(v)]
+        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour(i)}" stroke-width="2"/>')
+        parts.append(f'<rect x="{at}" y="6" width="10" height="10" fill="{colour(i)}"/>')
+        parts.append(f'<text x="{at + 14}" y="15">{escape(curve.name)}</text>')
+        at += 26 + 7 * len(curve.name)
+    for value, place in ((min(values), bottom), (max(values), top + 8)):
+        parts.append(f'<text x="{left - 4}" y="{place}" text-anchor="end">{number(value, 3)}</text>')
+    for epoch, anchor in ((first, "start"), (last, "end")):
+        parts.append(f'<text x="{x(epoch):.1f}" y="{bottom + 13}" text-anchor="{anchor}">{number(epoch)}</text>')
+    parts.append(f'<line class="axis" x1="{left}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
+    middle = (left + right) / 2
+    parts.append(f'<text x="{middle:.0f}" y="{height - 6}" text-anchor="middle">epoch · {title}</text></svg>')
+    return "".join(parts)

@@ -6,14 +6,14 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from epurecli.errors import DataError, NotFound, UsageError
+from epurecli.evaluate.album import LossCurve
 from epurecli.evaluate.metric import Better, Histogram, Metric, Report
 from epurecli.evaluate.page import render
-from epurecli.evaluate.summary import summarise
 from epurecli.staging import staged
 from epurecli.version import __version__
 
@@ -21,15 +21,12 @@ _FORMAT = 1
 _COLUMNS = ("model", "seed", "group", "metric", "value", "unit", "better", "floor", "ci_low", "ci_high")
 
 
-def write_reports(
-    reports: Sequence[Report], folder: Path, sheets: Mapping[str, bytes] | None = None
-) -> tuple[Path, Path, Path]:
+def write_reports(reports: Sequence[Report], folder: Path) -> tuple[Path, Path, Path]:
     """Write the three files of one report or of several side by side: all or none.
 
     Args:
         reports: one a model and seed.
         folder: where.
-        sheets: title -> PNG bytes of contact sheets to show in the page.
 
     Returns:
         Paths of report.json, report.csv and report.html.
@@ -38,8 +35,8 @@ def write_reports(
         UsageError: reports that cannot stand side by side (see `summarise`); the folder holds something else.
         CannotWrite: it cannot be written.
     """
-    page = render(summarise(reports), sheets or {}, __version__)  # first: it may refuse, and then nothing is written
-    content = {"format": _FORMAT, "epure": __version__, "reports": [_blank_nan(asdict(r)) for r in reports]}
+    page = render(reports, __version__)  # first: it may refuse, and then nothing is written
+    content = {"format": _FORMAT, "epure": __version__, "reports": [_entry(report) for report in reports]}
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(_COLUMNS)
@@ -92,6 +89,13 @@ def _line(report: Report, metric: Metric) -> list[object]:
     return [report.model, report.seed, metric.group, metric.name, metric.value, metric.unit, metric.better, *numbers]
 
 
+def _entry(report: Report) -> object:
+    """A report as JSON; its pictures are in the page alone."""
+    content = asdict(replace(report, album=None))
+    del content["album"]
+    return _blank_nan(content)
+
+
 def _blank_nan(value: object) -> object:
     """JSON has no NaN: null stands for it."""
     match value:
@@ -116,6 +120,9 @@ def _report(entry: dict) -> Report:
     def histogram(h: dict) -> Histogram:
         return Histogram(h["name"], h["unit"], tuple(h["edges"]), tuple(h["real"]), tuple(h["generated"]))
 
+    def curve(c: dict) -> LossCurve:
+        return LossCurve(c["stage"], c["name"], c["unit"], tuple(c["epochs"]), tuple(map(_number, c["values"])))
+
     return Report(
         model=entry["model"],
         seed=entry["seed"],
@@ -123,4 +130,5 @@ def _report(entry: dict) -> Report:
         metrics=tuple(metric(m) for m in entry["metrics"]),
         histograms=tuple(histogram(h) for h in entry["histograms"]),
         notes=tuple(entry["notes"]),
+        losses=tuple(curve(c) for c in entry.get("losses", ())),
     )

@@ -30,10 +30,14 @@ def stray_pixels(bits: Bits) -> NDArray[np.intp]:
     return (flat.sum((1, 2)) - largest).reshape(bits.shape[:2]).sum(1)
 
 
+def claimed_twice(bits: Bits) -> NDArray[np.intp]:
+    """(N,) pixels of each design that two or more components claim."""
+    return (bits.sum(1, dtype=np.uint8) > 1).sum((1, 2))
+
+
 def overlap_share(bits: Bits) -> Floats:
     """(N,) share of a design's pixels that two or more components claim; 0 for an empty design."""
-    claims = bits.sum(1, dtype=np.uint8)
-    return (claims > 1).sum((1, 2)) / np.maximum((claims > 0).sum((1, 2)), 1)
+    return claimed_twice(bits) / np.maximum(bits.any(1).sum((1, 2)), 1)
 
 
 def gap_pixels(bits: Bits) -> NDArray[np.intp]:

@@ -9,6 +9,7 @@ import math
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,11 +18,19 @@ import pytest
 
 from epurecli.errors import DataError, NotFound, UsageError
 from epurecli.evaluate import Better, Histogram, Metric, Report, read_reports, write_reports
+from epurecli.evaluate.album import Album, Card, Gallery, Picture
 from epurecli.evaluate.plot import number
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
+
+
+def album(label: str) -> Album:
+    """One picture of one design."""
+    return Album((label,), (Gallery("Drawn", "One.", (Card((Picture(label, PNG),), label),)),))
+
+
 NASTY = "<b>&\"'</script>"
 
 
@@ -91,7 +100,7 @@ def test_csv_has_one_line_a_figure(tmp_path: Path) -> None:
 
 
 def test_page_is_well_formed_complete_and_needs_nothing_else(tmp_path: Path) -> None:
-    _, _, path = write_reports(REPORTS, tmp_path, {"drawn by " + NASTY: PNG})
+    _, _, path = write_reports([replace(REPORTS[0], album=album("drawn by " + NASTY)), *REPORTS[1:]], tmp_path)
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     names = [tag for tag, _ in page.tags]
@@ -166,10 +175,9 @@ document.title = "clicked " + JSON.stringify({ said, seen, images, errors: windo
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the path; `apt-get install chromium`")
 def test_page_renders_and_sorts_in_a_browser_without_a_network(tmp_path: Path) -> None:
-    _, _, path = write_reports(REPORTS, tmp_path, {"sheet": PNG})
+    _, _, path = write_reports([replace(REPORTS[0], album=album("drawn")), *REPORTS[1:]], tmp_path)
     text = path.read_text(encoding="utf-8")
     watch = "<script>window.faults = []; window.onerror = m => { window.faults.push(String(m)); };</script>"
     path.write_text(text.replace("<head>", "<head>" + watch).replace("</body>", CLICKS + "</body>"), encoding="utf-8")
