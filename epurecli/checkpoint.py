@@ -284,6 +284,8 @@ def load_model(
 
     Raises: CheckpointError; UsageError where the run is of another model than `expect`; ConfigError.
     """
+    import torch
+
     from epurecli.models.registry import build, schema_of
 
     folder, path = (
@@ -300,7 +302,8 @@ def load_model(
     if fixed:
         raise UsageError(f"--set {fixed[0]}: a trained model takes sampling.KEY=VALUE only")
     config = load_config(folder / "config.yaml", schema_of, overrides)
-    model = build(config)
+    with torch.random.fork_rng(devices=[]):  # weights that are drawn and overwritten leave the caller's generator alone
+        model = build(config)
     metadata = load_weights(model, path)
     return TrainedModel(
         model=model.eval().requires_grad_(False),
