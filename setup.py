@@ -52,7 +52,14 @@ def find_nvcc() -> str | None:
 
 
 def sources(cuda: bool) -> list[Path]:
-    names = ["bindings.cpp", "cpu/pool.cpp", "cpu/masks.cpp", "cpu/dispatch.cpp", "cpu/kernels_base.cpp"]
+    names = [
+        "bindings.cpp",
+        "arguments.cpp",
+        "cpu/pool.cpp",
+        "cpu/masks.cpp",
+        "cpu/dispatch.cpp",
+        "cpu/kernels_base.cpp",
+    ]
     if X86:
         names.append("cpu/kernels_avx2.cpp")
     if cuda:

@@ -129,7 +129,7 @@ EPURE_HD void factor_columns(const Team& team, int np, int j, V* rows, V* column
   team.sync();
 }
 
-// Room for a Corner of any width: under nvcc it must lie where the whole team sees it.
+// Workspace for a Corner of any width: under nvcc it must lie where the whole team sees it.
 template <class V>
 union AnyCorner {
   Corner<V, EPURE_BLOCK> wide;

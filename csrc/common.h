@@ -35,7 +35,7 @@
 
 namespace epure {
 
-constexpr double kDelta = 1e-8;  // the plan's guard against a row without coupling
+constexpr double kDelta = 1e-8;  // a row without coupling is not divided by zero
 
 // Layout of one covariance. Row i's free entries are columns 0 .. start[i]-1, packed from offset[i] on.
 struct Shape {

@@ -84,7 +84,7 @@ EPURE_HD void triangular_times(const Team& team, int np, const ScalarOf<V>* matr
 
 // Buffers of one team, each of np values unless said otherwise.
 template <class V>
-struct Room {
+struct Workspace {
   V* coupling;    // (k,) input
   V* variance;    // input
   V* mean;        // input
@@ -105,27 +105,27 @@ struct Room {
 // Fills sample; returns the KL through `kl` (rank 0's value counts) and sets `bad` in lanes without a factor.
 template <class V, class Team>
 EPURE_HD void elbo_forward(const Team& team, const Shape& shape, const Prior<ScalarOf<V>>& prior,
-                           ScalarOf<V> shrink, const Room<V>& room, V* columns, V& kl, V& bad) {
+                           ScalarOf<V> shrink, const Workspace<V>& work, V* columns, V& kl, V& bad) {
   using T = ScalarOf<V>;
   const int np = shape.np;
-  scale_factors<V>(team, shape, shrink, room.variance, room.coupling, room.scale);
+  scale_factors<V>(team, shape, shrink, work.variance, work.coupling, work.scale);
   for (int i = team.rank(); i < np; i += team.size()) {
-    room.centred[i] = room.mean[i] - splat<V>(prior.mean[i]);
-    room.sample[i] = splat<V>(0);
+    work.centred[i] = work.mean[i] - splat<V>(prior.mean[i]);
+    work.sample[i] = splat<V>(0);
   }
   team.sync();
-  Assembled<V> source{shape, room.variance, room.coupling, room.scale, prior.precision, splat<V>(0),
+  Assembled<V> source{shape, work.variance, work.coupling, work.scale, prior.precision, splat<V>(0),
                       splat<V>(0)};
-  Sampler<V> sink{room.noise, room.sample, LogProduct<V>()};
-  factor(team, np, uncoupled(shape), room.rows, columns, *room.corner, bad, source, sink);
-  triangular_times<true>(team, np, prior.white, room.centred, room.white);
+  Sampler<V> sink{work.noise, work.sample, LogProduct<V>()};
+  factor(team, np, uncoupled(shape), work.rows, columns, *work.corner, bad, source, sink);
+  triangular_times<true>(team, np, prior.white, work.centred, work.white);
   V diagonal = splat<V>(0), distance = splat<V>(0);
   for (int begin = 16 * team.rank(); begin < np; begin += 16 * team.size()) {  // in pieces, as in rows_times
     V piece = splat<V>(0), part = splat<V>(0);
     for (int i = begin; i < begin + 16 && i < np; ++i) {
-      piece += room.variance[i] * prior.precision[i * np + i];
-      part += room.white[i] * room.white[i];
-      room.sample[i] += room.mean[i];
+      piece += work.variance[i] * prior.precision[i * np + i];
+      part += work.white[i] * work.white[i];
+      work.sample[i] += work.mean[i];
     }
     diagonal += piece;
     distance += part;
@@ -145,44 +145,44 @@ struct PriorSums {
   V* shift;
 };
 
-// In: room.{coupling, variance, mean, noise, scale, columns} as the forward pass left them, room.sample = dloss/dsample.
-// Out: room.{dvariance, dmean, dcoupling}.
+// In: work.{coupling, variance, mean, noise, scale, columns} as the forward pass left them, work.sample = dloss/dsample.
+// Out: work.{dvariance, dmean, dcoupling}.
 template <class V, class Team>
 EPURE_HD void elbo_backward(const Team& team, const Shape& shape, const Prior<ScalarOf<V>>& prior,
-                            ScalarOf<V> shrink, const Room<V>& room, const V* columns, V dkl,
+                            ScalarOf<V> shrink, const Workspace<V>& work, const V* columns, V dkl,
                             const PriorSums<V>& sums) {
   using T = ScalarOf<V>;
   const int np = shape.np;
   for (int i = team.rank(); i < np; i += team.size()) {
-    room.centred[i] = room.mean[i] - splat<V>(prior.mean[i]);
-    room.dscale[i] = splat<V>(0);
+    work.centred[i] = work.mean[i] - splat<V>(prior.mean[i]);
+    work.dscale[i] = splat<V>(0);
   }
   team.sync();
-  adjoint(team, np, columns, room.rows, room.sample, room.noise, V(-dkl), *room.corner);
-  triangular_times<true>(team, np, prior.white, room.centred, room.white);
-  triangular_times<false>(team, np, prior.white_turned, room.white, room.dmean);  // P d
+  adjoint(team, np, columns, work.rows, work.sample, work.noise, V(-dkl), *work.corner);
+  triangular_times<true>(team, np, prior.white, work.centred, work.white);
+  triangular_times<false>(team, np, prior.white_turned, work.white, work.dmean);  // P d
   for (int i = team.rank(); i < np; i += team.size()) {
-    const V pull = dkl * room.dmean[i];
-    room.dmean[i] = room.sample[i] + pull;
-    room.dvariance[i] = (room.rows[row_at(np, i) + 2 * i] + dkl * prior.precision[i * np + i]) * T(0.5);
+    const V pull = dkl * work.dmean[i];
+    work.dmean[i] = work.sample[i] + pull;
+    work.dvariance[i] = (work.rows[row_at(np, i) + 2 * i] + dkl * prior.precision[i * np + i]) * T(0.5);
     if (sums.shift) sums.shift[i] += pull;
   }
   // per entry across components: g = S_ij + dkl P_ij, the cotangent of the pair Sigma_ij = Sigma_ji
   for (int i = team.rank(); i < shape.n; i += team.size()) {
-    const V* packed = room.coupling + shape.offset[i];
-    V* out = room.dcoupling + shape.offset[i];
-    const V* row = room.rows + row_at(np, i);
+    const V* packed = work.coupling + shape.offset[i];
+    V* out = work.dcoupling + shape.offset[i];
+    const V* row = work.rows + row_at(np, i);
     const T* weight = prior.precision + i * np;
     V sum = splat<V>(0);
-    const V own = room.scale[i];
+    const V own = work.scale[i];
     for (int j = 0; j < shape.start[i]; ++j) {
       const V g = row[2 * j] + dkl * weight[j];
       const V gm = g * packed[j];
       out[j] = g;
-      sum += gm * room.scale[j];
-      if (Team::alone) room.dscale[j] += gm * own;
+      sum += gm * work.scale[j];
+      if (Team::alone) work.dscale[j] += gm * own;
     }
-    room.dscale[i] += sum;
+    work.dscale[i] += sum;
   }
   team.sync();
   if (!Team::alone) {  // the column sums apart, so that no two threads add to one entry
@@ -190,25 +190,25 @@ EPURE_HD void elbo_backward(const Team& team, const Shape& shape, const Prior<Sc
       V sum = splat<V>(0);
       for (int i = j + 1; i < shape.n; ++i)
         if (j < shape.start[i])
-          sum += room.dcoupling[shape.offset[i] + j] * room.coupling[shape.offset[i] + j] * room.scale[i];
-      room.dscale[j] += sum;
+          sum += work.dcoupling[shape.offset[i] + j] * work.coupling[shape.offset[i] + j] * work.scale[i];
+      work.dscale[j] += sum;
     }
     team.sync();
   }
-  scale_adjoint(team, shape, shrink, room.variance, room.scale, room.dscale, room.dvariance);
+  scale_adjoint(team, shape, shrink, work.variance, work.scale, work.dscale, work.dvariance);
   for (int i = team.rank(); i < shape.n; i += team.size()) {
-    const V* packed = room.coupling + shape.offset[i];
-    V* out = room.dcoupling + shape.offset[i];
-    const V own = room.scale[i], slope = room.dscale[i], weighed = dkl * own, moved = dkl * room.centred[i];
+    const V* packed = work.coupling + shape.offset[i];
+    V* out = work.dcoupling + shape.offset[i];
+    const V own = work.scale[i], slope = work.dscale[i], weighed = dkl * own, moved = dkl * work.centred[i];
     V* moments = sums.moments ? sums.moments + i * np : nullptr;
     for (int j = 0; j < shape.start[i]; ++j) {
-      const V m = packed[j], other = room.scale[j];
-      out[j] = out[j] * own * other + sign(m) * (slope + room.dscale[j]);
-      if (moments) moments[j] += weighed * m * other + moved * room.centred[j];
+      const V m = packed[j], other = work.scale[j];
+      out[j] = out[j] * own * other + sign(m) * (slope + work.dscale[j]);
+      if (moments) moments[j] += weighed * m * other + moved * work.centred[j];
     }
     if (moments) {
-      for (int j = shape.start[i]; j <= i; ++j) moments[j] += moved * room.centred[j];
-      moments[i] += dkl * room.variance[i];
+      for (int j = shape.start[i]; j <= i; ++j) moments[j] += moved * work.centred[j];
+      moments[i] += dkl * work.variance[i];
     }
   }
   team.sync();

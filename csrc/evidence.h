@@ -132,7 +132,7 @@ EPURE_HD void turn_back(const Team& team, int np, const V* turned, const V* cons
 
 // A team's buffers, each of np values unless said otherwise; vectors in reversed order.
 template <class V>
-struct EvidenceRoom {
+struct EvidenceWorkspace {
   V* evidence;  // input: e, 0 where there is none
   V* apart;     // input: y - m forward, y - posterior mean backward; 0 where there is no evidence
   V* noise;     // input
@@ -148,15 +148,15 @@ struct EvidenceRoom {
 // Fills mean, sample and `turned` (np * np); returns the KL through `kl` (rank 0's value counts) and sets `bad` in lanes
 // without a factor.
 template <class V, class Team>
-EPURE_HD void evidence_forward(const Team& team, int np, const Whitening<ScalarOf<V>>& prior, const EvidenceRoom<V>& room,
+EPURE_HD void evidence_forward(const Team& team, int np, const Whitening<ScalarOf<V>>& prior, const EvidenceWorkspace<V>& work,
                                V* turned, V& kl, V& bad) {
   using T = ScalarOf<V>;
-  WhitePrecision<V> source{prior.root, room.evidence, np};
-  Diagonal<V> sink{room.inverse, LogProduct<V>()};
-  factor(team, np, 0, room.rows, static_cast<V*>(nullptr), *room.corner, bad, source, sink);
-  for (int k = team.rank(); k < np; k += team.size()) room.pulled[k] = room.evidence[k] * room.apart[k];
-  solve(team, np, room.rows, room.inverse, prior.root, turned);
-  turn_back<1, V>(team, np, turned, {room.pulled}, {room.white});
+  WhitePrecision<V> source{prior.root, work.evidence, np};
+  Diagonal<V> sink{work.inverse, LogProduct<V>()};
+  factor(team, np, 0, work.rows, static_cast<V*>(nullptr), *work.corner, bad, source, sink);
+  for (int k = team.rank(); k < np; k += team.size()) work.pulled[k] = work.evidence[k] * work.apart[k];
+  solve(team, np, work.rows, work.inverse, prior.root, turned);
+  turn_back<1, V>(team, np, turned, {work.pulled}, {work.white});
   V shrunk = splat<V>(0), part = splat<V>(0);  // long sums in pieces, which rounds less
   for (int a = 2 * team.rank(); a < np; a += 2 * team.size()) {
     const V* g = turned + a * np;
@@ -168,8 +168,8 @@ EPURE_HD void evidence_forward(const Team& team, int np, const Whitening<ScalarO
         EPURE_UNROLL
         for (int r = 0; r < 2; ++r) {
           const V x = g[2 * k + r];
-          move[r] += x * room.white[k];
-          draw[r] += x * room.noise[k];
+          move[r] += x * work.white[k];
+          draw[r] += x * work.noise[k];
           norm[r] += x * x;
         }
       }
@@ -181,9 +181,9 @@ EPURE_HD void evidence_forward(const Team& team, int np, const Whitening<ScalarO
     }
     EPURE_UNROLL
     for (int r = 0; r < 2; ++r) {
-      room.mean[a + r] = splat<V>(prior.mean[a + r]) + moved[r];
-      room.sample[a + r] = room.mean[a + r] + drawn[r];
-      part += room.evidence[a + r] * norm[r];
+      work.mean[a + r] = splat<V>(prior.mean[a + r]) + moved[r];
+      work.sample[a + r] = work.mean[a + r] + drawn[r];
+      part += work.evidence[a + r] * norm[r];
     }
     if (a % 16 == 14) {
       shrunk += part;
@@ -195,14 +195,14 @@ EPURE_HD void evidence_forward(const Team& team, int np, const Whitening<ScalarO
   part = splat<V>(0);
   for (int i = np - 1; i >= 0; --i) {  // C^-T q, not q: |q|^2 - sum e (mean - m)^2 would cancel
     team.sync();
-    const V* row = room.rows + row_at(np, i);
-    const V value = room.white[i] * room.inverse[i];
+    const V* row = work.rows + row_at(np, i);
+    const V value = work.white[i] * work.inverse[i];
     part += value * value;
     if (i % 16 == 0) {
       distance += part;
       part = splat<V>(0);
     }
-    for (int k = team.rank(); k < i; k += team.size()) room.white[k] -= row[2 * k] * value;
+    for (int k = team.rank(); k < i; k += team.size()) work.white[k] -= row[2 * k] * value;
   }
   for (int l = 0; l < Traits<V>::width; ++l)
     set_lane(kl, l, T(0.5 * (double(lane(distance, l)) - double(lane(narrowed, l))) + sink.determinant.log(l)));
@@ -252,23 +252,23 @@ EPURE_HD void square_sums(const Team&, int np, int a, const V* turned, const V* 
 //   pull = G^T G D,   de_i = pull_i (y_i - mean_i) + dkl / 2 sum_j (G^T G)_ij^2 e_j
 //                            - sum_k G_ki u_k (noise_k G_ki / 2 + sum_{l > k} noise_l G_li),   dy = e pull.
 // Source: Murray, "Differentiation of the Cholesky decomposition", 2016, eq. 8, for an outer product as its input.
-// Out: `pull`, `slope` (de). room.mean holds dmean + dsample, and is overwritten.
+// Out: `pull`, `slope` (de). work.mean holds dmean + dsample, and is overwritten.
 template <class V, class Team>
-EPURE_HD void evidence_backward(const Team& team, int np, const EvidenceRoom<V>& room, const V* turned, V dkl, V* pull,
+EPURE_HD void evidence_backward(const Team& team, int np, const EvidenceWorkspace<V>& work, const V* turned, V dkl, V* pull,
                                 V* slope) {
   using T = ScalarOf<V>;
-  V *whole = room.pulled, *drawn = room.white, *sums = room.inverse;
+  V *whole = work.pulled, *drawn = work.white, *sums = work.inverse;
   for (int k = team.rank(); k < np; k += team.size()) {
-    room.mean[k] += dkl * room.evidence[k] * room.apart[k];
+    work.mean[k] += dkl * work.evidence[k] * work.apart[k];
     sums[k] = splat<V>(0);
   }
   team.sync();
-  turn_back<2, V>(team, np, turned, {room.mean, room.sample}, {whole, drawn});
+  turn_back<2, V>(team, np, turned, {work.mean, work.sample}, {whole, drawn});
   for (int a = 2 * team.rank(); a < np; a += 2 * team.size()) {
     const V* g = turned + a * np;
     V pulled[2] = {splat<V>(0), splat<V>(0)}, turn[2] = {splat<V>(0), splat<V>(0)}, later[2] = {splat<V>(0), splat<V>(0)};
     for (int k = np - 1; k >= a; --k) {
-      const V noise = room.noise[k], half = noise * T(0.5);
+      const V noise = work.noise[k], half = noise * T(0.5);
       EPURE_UNROLL
       for (int r = 0; r < 2; ++r) {
         const V x = g[2 * k + r];
@@ -280,9 +280,9 @@ EPURE_HD void evidence_backward(const Team& team, int np, const EvidenceRoom<V>&
     EPURE_UNROLL
     for (int r = 0; r < 2; ++r) {
       pull[a + r] = pulled[r];
-      slope[a + r] = pulled[r] * room.apart[a + r] - turn[r];
+      slope[a + r] = pulled[r] * work.apart[a + r] - turn[r];
     }
-    square_sums(team, np, a, turned, room.evidence, sums);
+    square_sums(team, np, a, turned, work.evidence, sums);
   }
   team.sync();
   for (int k = team.rank(); k < np; k += team.size()) slope[k] += dkl * sums[k] * T(0.5);

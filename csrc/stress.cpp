@@ -16,17 +16,6 @@
 #include "elbo.h"
 #include "evidence.h"
 
-namespace epure {
-namespace base {
-extern const Body table;
-}
-#if defined(EPURE_X86)
-namespace avx2 {
-extern const Body table;
-}
-#endif
-}  // namespace epure
-
 using namespace epure;
 
 namespace {
@@ -68,6 +57,7 @@ void stress(const Kernels<T>& kernels, const std::vector<int>& sizes, long rows,
     offset.push_back(k);
   }
   const Shape shape{n, np, k, start.data(), offset.data()};
+  const Batch batch{shape, rows, threads, int(sizes.size()), component.data()};
   const std::size_t bn = std::size_t(rows) * n, bk = std::size_t(rows) * k, square = std::size_t(n) * n;
   Numbers<T> mean(bn), variance(bn), coupling(bk), noise(bn), prior_mean(n), tril(square), dsample(bn), dkl(rows);
   for (std::size_t i = 0; i < bn; ++i) variance.data[i] = std::fabs(variance.data[i]) + T(0.1);
@@ -75,13 +65,11 @@ void stress(const Kernels<T>& kernels, const std::vector<int>& sizes, long rows,
     for (int j = i; j < n; ++j) tril.data[i * n + j] = T(i == j);
   const long groups = (rows + kernels.lanes - 1) / kernels.lanes;
   Numbers<T> sample(bn, false), kl(rows, false), prior(prior_size(np), false);
-  Numbers<T> factors(std::size_t(groups) * group_size(np) * kernels.lanes, false), dmean(bn), dvariance(bn), dcoupling(bk);
+  Numbers<T> factors(std::size_t(groups) * factor_size(np) * kernels.lanes, false), dmean(bn), dvariance(bn), dcoupling(bk);
   Numbers<T> dprior_mean(n), dprior_tril(square), covariance(rows * square), again(bk), centre(bn), conditional(rows * square, false);
   for (bool keep : {true, false}) {
     ElboCall<T> call{};
-    call.shape = shape;
-    call.rows = rows;
-    call.threads = threads;
+    static_cast<Batch&>(call) = batch;
     call.shrink = T(0.9);
     call.mean = mean.data;
     call.variance = variance.data;
@@ -105,8 +93,8 @@ void stress(const Kernels<T>& kernels, const std::vector<int>& sizes, long rows,
   }
   for (std::size_t i = 0; i < bk; ++i)
     demand(std::fabs(dcoupling.data[i] - again.data[i]) <= T(1e-3) * (1 + std::fabs(again.data[i])), "gradients differ");
-  AssembleCall<T> assemble{shape, rows, threads, T(0.9), variance.data, coupling.data, covariance.data, covariance.data,
-                           dvariance.data, dcoupling.data};
+  AssembleCall<T> assemble{batch,           T(0.9),         variance.data,  coupling.data,
+                           covariance.data, covariance.data, dvariance.data, dcoupling.data};
   demand(kernels.assemble(assemble) == -1, "a bad row");
   kernels.assemble_backward(assemble);
   const int components = int(sizes.size());
@@ -115,17 +103,13 @@ void stress(const Kernels<T>& kernels, const std::vector<int>& sizes, long rows,
   Numbers<T> kept(std::size_t(groups) * np * np * kernels.lanes, false), conjugate(rows * square, false);
   for (bool full : {true, false}) {
     EvidenceCall<T> call{};
-    call.n = n;
-    call.rows = rows;
-    call.threads = threads;
+    static_cast<Batch&>(call) = batch;
     call.prior_mean = prior_mean.data;
     call.prior_tril = tril.data;
     call.centre = mean.data;
     call.precision = variance.data;
     call.noise = full ? noise.data : nullptr;
     call.mask = shown.data();
-    call.component = component.data();
-    call.components = components;
     call.mean = centre.data;
     call.sample = full ? sample.data : nullptr;
     call.kl = kl.data;
@@ -150,9 +134,7 @@ void stress(const Kernels<T>& kernels, const std::vector<int>& sizes, long rows,
   const long long cuts[] = {0, rows / 3, rows, 0, rows};
   for (bool packed : {true, false}) {
     ConditionCall<T> call{};
-    call.shape = shape;
-    call.rows = rows;
-    call.threads = threads;
+    static_cast<Batch&>(call) = batch;
     call.shrink = T(0.9);
     call.mean = mean.data;
     call.variance = packed ? variance.data : nullptr;
@@ -161,8 +143,6 @@ void stress(const Kernels<T>& kernels, const std::vector<int>& sizes, long rows,
     call.observed = dsample.data;
     call.noise = packed ? noise.data : nullptr;
     call.mask = mask.data();
-    call.component = component.data();
-    call.components = components;
     call.order = order.data();
     call.masks = packed ? 2 : 1;  // cut somewhere, and not at all: groups of one mask and of several
     call.begin = packed ? cuts : cuts + 3;
@@ -175,14 +155,14 @@ void stress(const Kernels<T>& kernels, const std::vector<int>& sizes, long rows,
   for (int i = 0; i < n; ++i) orders[i] = n - 1 - i, orders[n + i] = (i + 1) % n;
   Numbers<T> identity(square), ordered(2 * square);
   for (std::size_t i = 0; i < square; ++i) identity.data[i] = T(i % (n + 1) == 0);
-  demand(kernels.factor_orders({n, 2, threads, identity.data, orders.data(), ordered.data}) == -1, "an order without a factor");
+  demand(kernels.factor_orders({{shape, 2, threads, components, nullptr}, identity.data, orders.data(), ordered.data}) == -1, "an order without a factor");
   const std::vector<long long> begin{0, rows / 3, rows};
   std::vector<unsigned char> masks(2 * components, 0);
   masks[0] = masks[2 * components - 1] = 1;
   Numbers<T> two(2 * square);
   for (std::size_t i = 0; i < 2 * square; ++i) two.data[i] = tril.data[i % square];
-  SharedCall<T> shared{n, rows, 2, threads, prior_mean.data, two.data, dsample.data, noise.data, masks.data(),
-                       component.data(), components, order.data(), begin.data(), centre.data, sample.data};
+  const SharedCall<T> shared{batch,      {order.data(), 2, begin.data()}, prior_mean.data, two.data, dsample.data,
+                             noise.data, masks.data(),                   centre.data,     sample.data};
   for (int m : {0, 1}) std::sort(order.begin() + begin[m], order.begin() + begin[m + 1]);
   demand(kernels.condition_shared(shared) == -1, "a row that is not finite");
 }
@@ -227,12 +207,12 @@ void demand_equal(const Values& a, const Values& b, const char* what) {
   for (std::size_t i = 0; i < a.size(); ++i) demand(std::fabs(a[i] - b[i]) <= 1e-10 * (1 + std::fabs(b[i])), what);
 }
 
-// The vectors of a room come first in `memory`, np numbers each; what they hold afterwards is the result.
-template <class Room, std::size_t Count>
-Room room_in(double* memory, int np, double* Room::* const (&vectors)[Count]) {
-  Room room{};
-  for (std::size_t i = 0; i < Count; ++i) room.*vectors[i] = memory + i * np;
-  return room;
+// The vectors of a workspace come first in `memory`, np numbers each; what they hold afterwards is the result.
+template <class Workspace, std::size_t Count>
+Workspace workspace_in(double* memory, int np, double* Workspace::* const (&vectors)[Count]) {
+  Workspace work{};
+  for (std::size_t i = 0; i < Count; ++i) work.*vectors[i] = memory + i * np;
+  return work;
 }
 
 void stress_team(int components, int each) {
@@ -263,41 +243,41 @@ void stress_team(int components, int each) {
     kl[way].resize(2);
     double *values = vectors[way].data(), *rows = matrices[way].data();
     const Prior<double> prior{zeros.data, identity.data, identity.data, identity.data, 0};
-    Room<double> room = room_in<Room<double>>(
-        values, np, {&Room<double>::variance, &Room<double>::mean, &Room<double>::noise, &Room<double>::scale,
-                     &Room<double>::centred, &Room<double>::white, &Room<double>::sample, &Room<double>::dvariance,
-                     &Room<double>::dmean, &Room<double>::dscale});
+    Workspace<double> work = workspace_in<Workspace<double>>(
+        values, np, {&Workspace<double>::variance, &Workspace<double>::mean, &Workspace<double>::noise, &Workspace<double>::scale,
+                     &Workspace<double>::centred, &Workspace<double>::white, &Workspace<double>::sample, &Workspace<double>::dvariance,
+                     &Workspace<double>::dmean, &Workspace<double>::dscale});
     if (n % 2) values[0 * np + n] = 1, values[1 * np + n] = values[2 * np + n] = 0;
-    room.rows = rows;
-    room.coupling = coupling.data;
-    room.dcoupling = gradients[way].data();
+    work.rows = rows;
+    work.coupling = coupling.data;
+    work.dcoupling = gradients[way].data();
     const PriorSums<double> sums{rows + 2 * square, values + 20 * np};
-    EvidenceRoom<double> belief = room_in<EvidenceRoom<double>>(
+    EvidenceWorkspace<double> posterior = workspace_in<EvidenceWorkspace<double>>(
         values + 10 * np, np,
-        {&EvidenceRoom<double>::evidence, &EvidenceRoom<double>::apart, &EvidenceRoom<double>::noise,
-         &EvidenceRoom<double>::inverse, &EvidenceRoom<double>::white, &EvidenceRoom<double>::pulled,
-         &EvidenceRoom<double>::mean, &EvidenceRoom<double>::sample});
-    belief.rows = rows + 3 * square;
+        {&EvidenceWorkspace<double>::evidence, &EvidenceWorkspace<double>::apart, &EvidenceWorkspace<double>::noise,
+         &EvidenceWorkspace<double>::inverse, &EvidenceWorkspace<double>::white, &EvidenceWorkspace<double>::pulled,
+         &EvidenceWorkspace<double>::mean, &EvidenceWorkspace<double>::sample});
+    posterior.rows = rows + 3 * square;
     AnyCorner<double> corner;
-    room.corner = belief.corner = &corner;
+    work.corner = posterior.corner = &corner;
     const Whitening<double> white{root.data, zeros.data};
-    const auto work = [&](const auto& team) {
+    const auto run = [&](const auto& team) {
       double own = 0, other = 0, bad = 0, *turned = rows + 4 * square;
-      elbo_forward(team, shape, prior, 0.9, room, rows + square, own, bad);
+      elbo_forward(team, shape, prior, 0.9, work, rows + square, own, bad);
       team.sync();
-      elbo_backward(team, shape, prior, 0.9, room, rows + square, 0.7, sums);
-      evidence_forward(team, np, white, belief, turned, other, bad);
+      elbo_backward(team, shape, prior, 0.9, work, rows + square, 0.7, sums);
+      evidence_forward(team, np, white, posterior, turned, other, bad);
       team.sync();
-      evidence_backward(team, np, belief, turned, 0.7, values + 21 * np, values + 22 * np);
+      evidence_backward(team, np, posterior, turned, 0.7, values + 21 * np, values + 22 * np);
       if (team.rank() != 0) return;
       demand(bad == 0, "a team's matrix without a factor");
       kl[way][0] = own;
       kl[way][1] = other;
     };
     if (way)
-      by_crew(work);
+      by_crew(run);
     else
-      work(Solo{});
+      run(Solo{});
   }
   demand_equal(kl[1], kl[0], "a team's KL");
   demand_equal(vectors[1], vectors[0], "a team's vectors");
@@ -319,12 +299,12 @@ void stress_masks() {
     }
 }
 
-void stress_body(const Body& body) {
+void stress_set(const InstructionSet& set) {
   for (int threads : {1, 3})
     for (long rows : {0L, 1L, 7L, 33L, 70L})
       for (const std::vector<int>& sizes : std::vector<std::vector<int>>{{1, 1}, {3}, {3, 2, 4}, {8, 8, 5}, {16, 16, 16, 16, 16}}) {
-        stress(body.single, sizes, rows, threads);
-        stress(body.twice, sizes, rows, threads);
+        stress(set.f32, sizes, rows, threads);
+        stress(set.f64, sizes, rows, threads);
       }
 }
 
@@ -334,9 +314,9 @@ int main() {
   for (int components : {1, 3, 5})
     for (int each : {1, 3, 5}) stress_team(components, each);
   stress_masks();
-  stress_body(base::table);
+  stress_set(base::table);
 #if defined(EPURE_X86)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) stress_body(avx2::table);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) stress_set(avx2::table);
 #endif
   std::puts("stress: fine");
   return 0;

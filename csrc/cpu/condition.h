@@ -24,11 +24,11 @@ struct Permutation {
   int *start, *offset;   // (np,) the permuted matrix's own packed form, as in Shape
   const unsigned char* last = nullptr;  // the mask that all lanes had
 
-  static constexpr std::size_t rooms = W + 3;  // np numbers each
+  static constexpr std::size_t places = W + 3;  // np numbers each
 
-  void settle(int* room, int np) {
-    for (int l = 0; l < W; ++l) entry[l] = room + l * np;
-    place = room + W * np;
+  void settle(int* work, int np) {
+    for (int l = 0; l < W; ++l) entry[l] = work + l * np;
+    place = work + W * np;
     start = place + np;
     offset = start + np;
   }
@@ -196,7 +196,7 @@ long condition(const ConditionCall<ScalarOf<V>>& call) {
   Counter counter;
   return on_threads(call.threads, groups, matrix_cost(np), [&](int) {
     const std::size_t numbers = std::size_t(k) + 11 * std::size_t(np) + std::size_t(np) * np;
-    const std::size_t places = Permutation<W>::rooms * std::size_t(np);
+    const std::size_t places = Permutation<W>::places * std::size_t(np);
     Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * numbers + sizeof(int) * places))};
     V *coupling = arena.take(k), *variance = arena.take(np), *scale = arena.take(np), *rows = arena.take(np * np);
     V *mean = arena.take(np), *value = arena.take(np), *noise = arena.take(np), *known = arena.take(np);

@@ -5,13 +5,7 @@
 #include "kernels.h"
 
 namespace epure {
-namespace base {
-extern const Body table;
-}
 #if defined(EPURE_X86)
-namespace avx2 {
-extern const Body table;
-}
 #if defined(_MSC_VER)
 #include <intrin.h>
 static bool runs_avx2() {
@@ -26,7 +20,7 @@ static bool runs_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu
 #endif
 #endif
 
-static const Body& pick() {
+static const InstructionSet& pick() {
 #if defined(EPURE_X86)
   const char* asked = std::getenv("EPURE_ISA");
   if (!(asked && !std::strcmp(asked, "base")) && runs_avx2()) return avx2::table;
@@ -34,8 +28,8 @@ static const Body& pick() {
   return base::table;
 }
 
-const Body& body() {
-  static const Body& chosen = pick();
+const InstructionSet& instruction_set() {
+  static const InstructionSet& chosen = pick();
   return chosen;
 }
 

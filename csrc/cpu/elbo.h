@@ -10,38 +10,38 @@ namespace epure {
 namespace EPURE_ISA {
 
 template <class V>
-inline Room<V> make_room(Arena<V>& arena, const Shape& shape, AnyCorner<V>* corner, bool backward) {
+inline Workspace<V> make_workspace(Arena<V>& arena, const Shape& shape, AnyCorner<V>* corner, bool backward) {
   const std::size_t np = shape.np, k = shape.k;
-  Room<V> room{};
-  room.coupling = arena.take(k);
-  room.dcoupling = backward ? arena.take(k) : nullptr;
-  V** const pieces[] = {&room.variance, &room.mean,   &room.noise,     &room.scale, &room.centred,
-                        &room.white,    &room.sample, &room.dvariance, &room.dmean, &room.dscale};
+  Workspace<V> work{};
+  work.coupling = arena.take(k);
+  work.dcoupling = backward ? arena.take(k) : nullptr;
+  V** const pieces[] = {&work.variance, &work.mean,   &work.noise,     &work.scale, &work.centred,
+                        &work.white,    &work.sample, &work.dvariance, &work.dmean, &work.dscale};
   for (V** piece : pieces) *piece = arena.take(np);
-  room.rows = arena.take(np * np);
-  room.columns = arena.take(packed_columns(shape.np));
-  room.corner = corner;
-  return room;
+  work.rows = arena.take(np * np);
+  work.columns = arena.take(packed_columns(shape.np));
+  work.corner = corner;
+  return work;
 }
 
 // Inputs of a group; padding: variance 1, everything else 0.
 template <class V>
-inline void load_room(const ElboCall<ScalarOf<V>>& call, const Group<V>& group, const Room<V>& room) {
+inline void load_workspace(const ElboCall<ScalarOf<V>>& call, const Group<V>& group, const Workspace<V>& work) {
   const int n = call.shape.n;
-  group.load(call.coupling, call.shape.k, call.shape.k, room.coupling);
-  group.load(call.variance, n, n, room.variance);
-  group.load(call.mean, n, n, room.mean);
-  group.load(call.noise, n, n, room.noise);
+  group.load(call.coupling, call.shape.k, call.shape.k, work.coupling);
+  group.load(call.variance, n, n, work.variance);
+  group.load(call.mean, n, n, work.mean);
+  group.load(call.noise, n, n, work.noise);
   for (int i = n; i < call.shape.np; ++i) {
-    room.variance[i] = splat<V>(1);
-    room.mean[i] = room.noise[i] = room.sample[i] = splat<V>(0);
+    work.variance[i] = splat<V>(1);
+    work.mean[i] = work.noise[i] = work.sample[i] = splat<V>(0);
   }
 }
 
 template <class V>
-inline std::size_t room_bytes(const Shape& shape, bool backward, std::size_t more) {
+inline std::size_t workspace_bytes(const Shape& shape, bool backward, std::size_t more) {
   Arena<V> arena{nullptr};
-  make_room<V>(arena, shape, nullptr, backward);
+  make_workspace<V>(arena, shape, nullptr, backward);
   return (arena.used + more) * sizeof(V);
 }
 
@@ -56,20 +56,20 @@ long elbo_forward(const ElboCall<ScalarOf<V>>& call) {
   const long groups = (call.rows + W - 1) / W;
   Counter counter;
   return on_threads(call.threads, groups, matrix_cost(np), [&](int) {
-    Arena<V> arena{static_cast<V*>(scratch(room_bytes<V>(shape, false, 0)))};
+    Arena<V> arena{static_cast<V*>(scratch(workspace_bytes<V>(shape, false, 0)))};
     AnyCorner<V> corner;
-    const Room<V> room = make_room<V>(arena, shape, &corner, false);
+    const Workspace<V> work = make_workspace<V>(arena, shape, &corner, false);
     long first = -1;
     for (long g; (g = take(counter)) < groups;) {
       const Group<V> group(g * W, call.rows);
-      load_room(call, group, room);
-      V* kept = call.factors ? reinterpret_cast<V*>(call.factors) + g * group_size(np) : nullptr;
+      load_workspace(call, group, work);
+      V* kept = call.factors ? reinterpret_cast<V*>(call.factors) + g * factor_size(np) : nullptr;
       V kl, bad = splat<V>(0);
-      elbo_forward(Solo{}, shape, prior, call.shrink, room, kept, kl, bad);
-      if (kept) memcpy(kept + packed_columns(np), room.scale, sizeof(V) * np);
+      elbo_forward(Solo{}, shape, prior, call.shrink, work, kept, kl, bad);
+      if (kept) memcpy(kept + packed_columns(np), work.scale, sizeof(V) * np);
       bad = not_finite(kl, bad);
-      for (int i = 0; i < n; ++i) bad = not_finite(room.sample[i], bad);
-      group.store(room.sample, n, call.sample, n);
+      for (int i = 0; i < n; ++i) bad = not_finite(work.sample[i], bad);
+      group.store(work.sample, n, call.sample, n);
       group.store(&kl, 1, call.kl, 1);
       first = group.earliest(bad, first);
     }
@@ -104,33 +104,33 @@ long elbo_backward(const ElboCall<ScalarOf<V>>& call) {
   double* partial = folded ? new double[folded * (std::size_t(teams) + 1)]() : nullptr;
   Counter counter;
   on_threads(teams, groups, 2 * matrix_cost(np), [&](int rank) {
-    Arena<V> arena{static_cast<V*>(scratch(room_bytes<V>(shape, true, summed)))};
+    Arena<V> arena{static_cast<V*>(scratch(workspace_bytes<V>(shape, true, summed)))};
     AnyCorner<V> corner;
-    const Room<V> room = make_room<V>(arena, shape, &corner, true);
+    const Workspace<V> work = make_workspace<V>(arena, shape, &corner, true);
     V* sums = summed ? arena.take(summed) : nullptr;
     if (sums) memset(static_cast<void*>(sums), 0, sizeof(V) * summed);
     V total = splat<V>(0);
     for (long g; (g = take(counter)) < groups;) {
       const Group<V> group(g * W, call.rows);
-      load_room(call, group, room);
-      const V* columns = room.columns;
+      load_workspace(call, group, work);
+      const V* columns = work.columns;
       V dkl, bad = splat<V>(0);
       if (call.factors) {
-        columns = reinterpret_cast<const V*>(call.factors) + g * group_size(np);
-        memcpy(static_cast<void*>(room.scale), columns + packed_columns(np), sizeof(V) * np);
+        columns = reinterpret_cast<const V*>(call.factors) + g * factor_size(np);
+        memcpy(static_cast<void*>(work.scale), columns + packed_columns(np), sizeof(V) * np);
       } else {
-        elbo_forward(Solo{}, shape, prior, call.shrink, room, room.columns, dkl, bad);
+        elbo_forward(Solo{}, shape, prior, call.shrink, work, work.columns, dkl, bad);
       }
-      group.load(call.dsample, n, n, room.sample);
-      for (int i = n; i < np; ++i) room.sample[i] = splat<V>(0);
+      group.load(call.dsample, n, n, work.sample);
+      for (int i = n; i < np; ++i) work.sample[i] = splat<V>(0);
       group.load(call.dkl, 1, 1, &dkl);
       for (int l = group.valid; l < W; ++l) set_lane(dkl, l, T(0));  // the repeated row counts once
       const PriorSums<V> into{sums, sums ? sums + long(np) * np : nullptr};
-      elbo_backward(Solo{}, shape, prior, call.shrink, room, columns, dkl, into);
+      elbo_backward(Solo{}, shape, prior, call.shrink, work, columns, dkl, into);
       total += dkl;
-      group.store(room.dmean, n, call.dmean, n);
-      group.store(room.dvariance, n, call.dvariance, n);
-      group.store(room.dcoupling, shape.k, call.dcoupling, shape.k);
+      group.store(work.dmean, n, call.dmean, n);
+      group.store(work.dvariance, n, call.dvariance, n);
+      group.store(work.dcoupling, shape.k, call.dcoupling, shape.k);
     }
     if (sums) fold_sums(sums, total, np, partial + folded * (std::size_t(rank) + 1));
     return -1L;

@@ -11,14 +11,14 @@ template <class V>
 long factor_orders(const OrdersCall<ScalarOf<V>>& call) {
   using T = ScalarOf<V>;
   constexpr int W = Traits<V>::width;
-  const int n = call.n, np = n + n % 2;
+  const int n = call.shape.n, np = call.shape.np;
   Counter counter;
-  return on_threads(call.threads, (call.orders + W - 1) / W, matrix_cost(np), [&](int) {
+  return on_threads(call.threads, (call.rows + W - 1) / W, matrix_cost(np), [&](int) {
     V* rows = static_cast<V*>(scratch(sizeof(V) * std::size_t(np) * np));
     AnyCorner<V> corner;
     long first = -1;
-    for (long g; (g = take(counter)) * W < call.orders;) {
-      const Group<V> group(g * W, call.orders);
+    for (long g; (g = take(counter)) * W < call.rows;) {
+      const Group<V> group(g * W, call.rows);
       for (int i = 0; i < np; ++i)
         for (int j = 0; j <= i; ++j)
           for (int l = 0; l < W; ++l) {

@@ -12,9 +12,9 @@ namespace EPURE_ISA {
 
 // The layout of ElboCall::prior.
 template <class T>
-inline Prior<T> prior_view(const T* room, int np) {
+inline Prior<T> prior_view(const T* work, int np) {
   const long size = long(np) * np;
-  return Prior<T>{room + 3 * size, room, room + size, room + 2 * size, room[3 * size + np]};
+  return Prior<T>{work + 3 * size, work, work + size, work + 2 * size, work[3 * size + np]};
 }
 
 // out_j += sum over k < count of weight_k matrix_kj, for j in [from, to); rows of the matrix np apart. Four at a time, or
@@ -34,7 +34,7 @@ inline void add_rows(int count, const double* weight, const double* matrix, int 
 
 // W = tril^-1 row by row, P = W^T W.
 template <class T>
-inline void prepare_prior(int n, int np, const T* mean, const T* tril, T* room) {
+inline void prepare_prior(int n, int np, const T* mean, const T* tril, T* work) {
   const long size = long(np) * np;
   double* white = static_cast<double*>(scratch(sizeof(double) * (3 * size_t(size) + size_t(np))));
   double *turned = white + size, *precision = turned + size, *weight = precision + size;
@@ -56,13 +56,12 @@ inline void prepare_prior(int n, int np, const T* mean, const T* tril, T* room) 
     for (int j = 0; j < i; ++j) precision[long(j) * np + i] = precision[own + j];
   }
   for (long i = 0; i < size; ++i) {
-    room[i] = T(precision[i]);
-    room[size + i] = T(white[i]);
-    room[2 * size + i] = T(turned[i]);
+    work[i] = T(precision[i]);
+    work[size + i] = T(white[i]);
+    work[2 * size + i] = T(turned[i]);
   }
-  for (int i = 0; i < np; ++i) room[3 * size + i] = i < n ? mean[i] : T(0);
-  for (long i = 3 * size + np; i < prior_size(np); ++i) room[i] = T(0);  // no number is left to chance
-  room[3 * size + np] = T(log_det);
+  for (int i = 0; i < np; ++i) work[3 * size + i] = i < n ? mean[i] : T(0);
+  work[3 * size + np] = T(log_det);
 }
 
 // d loss / d tril = -tril(P Q W^T) + total diag(1 / diag(tril)), where loss = sum of gkl (tr(P (Sigma + d d^T)) / 2 +

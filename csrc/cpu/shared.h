@@ -106,11 +106,11 @@ struct RowsAhead {
         far += line;
       }
       if (near < stop) {
-        const long at = call.order[near] * call.n + column;
+        const long at = call.order[near] * call.shape.n + column;
         __builtin_prefetch(call.observed + at);
         if (call.noise) __builtin_prefetch(call.noise + at);
         column += line;
-        if (column >= call.n) column = 0, ++near;
+        if (column >= call.shape.n) column = 0, ++near;
       }
     }
 #else
@@ -121,7 +121,7 @@ struct RowsAhead {
 
 // A thread's buffers, of 2 n values each unless said otherwise.
 template <class V>
-struct SharedRoom {
+struct SharedWorkspace {
   V *value, *noise, *drive, *centre, *sample;
   int* entry;  // (n,) the observed ones first
   int known;   // how many are observed
@@ -130,34 +130,34 @@ struct SharedRoom {
 // H vectors of rows of one mask, from `from` on in the call's order; rows before `to` count. Returns the first row that is
 // not finite, or `bad` if that is earlier.
 template <int H, class V>
-long condition_rows(const SharedCall<ScalarOf<V>>& call, const ScalarOf<V>* factor, const SharedRoom<V>& room, long from,
+long condition_rows(const SharedCall<ScalarOf<V>>& call, const ScalarOf<V>* factor, const SharedWorkspace<V>& work, long from,
                     long to, RowsAhead<ScalarOf<V>>& ahead, long bad) {
   using T = ScalarOf<V>;
   constexpr int W = Traits<V>::width;
   constexpr int lines = W * H * 4 * int(sizeof(T)) / 64 + 1;  // those of as many rows, shared out to blocks of four entries
   ahead.of_mask(from + W * H, std::min(from + 2 * W * H, to));
-  const int n = call.n, known = room.known, *entry = room.entry;
+  const int n = call.shape.n, known = work.known, *entry = work.entry;
   for (int h = 0; h < H; ++h) {
     const Group<V> group(from + h * W, to, call.order);
-    group.load(call.observed, n, n, room.value + h * n);
-    if (call.noise) group.load(call.noise, n, n, room.noise + h * n);
+    group.load(call.observed, n, n, work.value + h * n);
+    if (call.noise) group.load(call.noise, n, n, work.noise + h * n);
     for (int i = 0; i < known; ++i) {
-      const V x = room.value[h * n + entry[i]];
-      room.centre[h * n + entry[i]] = room.sample[h * n + entry[i]] = x;
-      room.drive[H * i + h] = x - splat<V>(call.prior_mean[entry[i]]);
+      const V x = work.value[h * n + entry[i]];
+      work.centre[h * n + entry[i]] = work.sample[h * n + entry[i]] = x;
+      work.drive[H * i + h] = x - splat<V>(call.prior_mean[entry[i]]);
     }
-    for (int i = known; call.noise && i < n; ++i) room.drive[H * i + h] = room.noise[h * n + entry[i]];
+    for (int i = known; call.noise && i < n; ++i) work.drive[H * i + h] = work.noise[h * n + entry[i]];
   }
   int i = 0;
   for (; i + 4 <= known; i += 4) {
-    solve_block<4, H, V>(factor, n, i, room.drive);
+    solve_block<4, H, V>(factor, n, i, work.drive);
     ahead.ask(lines);
   }
-  for (; i < known; ++i) solve_block<1, H, V>(factor, n, i, room.drive);
+  for (; i < known; ++i) solve_block<1, H, V>(factor, n, i, work.drive);
   const bool draw = call.noise != nullptr;
   const auto move = [&](auto rows) {
-    move_block<decltype(rows)::value, H, V>(factor, n, known, i, entry, room.drive, call.prior_mean, draw, room.centre,
-                                            room.sample);
+    move_block<decltype(rows)::value, H, V>(factor, n, known, i, entry, work.drive, call.prior_mean, draw, work.centre,
+                                            work.sample);
   };
   for (; i + 4 <= n; i += 4) {
     move(std::integral_constant<int, 4>());
@@ -166,10 +166,10 @@ long condition_rows(const SharedCall<ScalarOf<V>>& call, const ScalarOf<V>* fact
   for (; i < n; ++i) move(std::integral_constant<int, 1>());
   for (int h = 0; h < H; ++h) {
     const Group<V> group(from + h * W, to, call.order);
-    group.store(room.centre + h * n, n, call.centre, n, ahead.past);
-    if (draw) group.store(room.sample + h * n, n, call.sample, n, ahead.past);
+    group.store(work.centre + h * n, n, call.centre, n, ahead.past);
+    if (draw) group.store(work.sample + h * n, n, call.sample, n, ahead.past);
     V wrong = splat<V>(0);
-    for (int k = 0; k < n; ++k) wrong = not_finite((draw ? room.sample : room.centre)[h * n + k], wrong);
+    for (int k = 0; k < n; ++k) wrong = not_finite((draw ? work.sample : work.centre)[h * n + k], wrong);
     bad = group.earliest(wrong, bad);
   }
   return bad;
@@ -179,7 +179,7 @@ long condition_rows(const SharedCall<ScalarOf<V>>& call, const ScalarOf<V>* fact
 template <class T>
 bool outgrows_cache(const SharedCall<T>& call) {
   const auto aligned = [](const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 64 == 0; };
-  const long bytes = call.n * long(sizeof(T));
+  const long bytes = call.shape.n * long(sizeof(T));
   return bytes % 64 == 0 && aligned(call.centre) && aligned(call.sample) && bytes * call.rows >= 8L << 20;
 }
 
@@ -189,7 +189,7 @@ template <class V>
 long condition_shared(const SharedCall<ScalarOf<V>>& call) {
   using T = ScalarOf<V>;
   constexpr long W = Traits<V>::width;
-  const int n = call.n;
+  const int n = call.shape.n;
   // rows enough for a mask to fill some vectors, few enough for the cache
   const long most = call.threads * std::max(1024L, 96 * call.masks);
   const long rounds = (call.rows + most - 1) / most, pieces = call.threads * rounds;
@@ -199,9 +199,9 @@ long condition_shared(const SharedCall<ScalarOf<V>>& call) {
   return on_threads(call.threads, pieces, double(size) / W * n * n, [&](int) {
     const std::size_t count = 2 * std::size_t(n);
     Arena<V> arena{static_cast<V*>(scratch(sizeof(V) * 5 * count + sizeof(int) * std::size_t(n)))};
-    SharedRoom<V> room{};
-    for (V** piece : {&room.value, &room.noise, &room.drive, &room.centre, &room.sample}) *piece = arena.take(count);
-    room.entry = reinterpret_cast<int*>(arena.start + arena.used);
+    SharedWorkspace<V> work{};
+    for (V** piece : {&work.value, &work.noise, &work.drive, &work.centre, &work.sample}) *piece = arena.take(count);
+    work.entry = reinterpret_cast<int*>(arena.start + arena.used);
     long bad = -1;
     for (long taken; (taken = take(counter)) < pieces;) {
       // pieces in hand lie far apart: a page that two threads touch first at once is cleared twice
@@ -212,10 +212,10 @@ long condition_shared(const SharedCall<ScalarOf<V>>& call) {
         long at = std::lower_bound(begin, end, first) - call.order;
         const long stop = std::lower_bound(begin, end, first + size) - call.order;
         if (at == stop) continue;
-        room.known = observed_first(call.mask + m * call.components, call.component, n, room.entry);
+        work.known = observed_first(call.mask + m * call.components, call.component, n, work.entry);
         const T* factor = call.factor + m * n * n;
-        for (; at + W < stop; at += 2 * W) bad = condition_rows<2, V>(call, factor, room, at, stop, ahead, bad);
-        if (at < stop) bad = condition_rows<1, V>(call, factor, room, at, stop, ahead, bad);
+        for (; at + W < stop; at += 2 * W) bad = condition_rows<2, V>(call, factor, work, at, stop, ahead, bad);
+        if (at < stop) bad = condition_rows<1, V>(call, factor, work, at, stop, ahead, bad);
       }
     }
     if (past) end_stream();

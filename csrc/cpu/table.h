@@ -18,8 +18,7 @@ constexpr Kernels<T> kernels() {
           condition<V>,     factor_orders<V>, condition_shared<V>, evidence_forward<V>, evidence_backward<V>};
 }
 
-extern const Body table;
-const Body table{EPURE_NAME, kernels<float>(), kernels<double>()};
+const InstructionSet table{EPURE_NAME, kernels<float>(), kernels<double>()};
 
 }  // namespace EPURE_ISA
 }  // namespace epure

@@ -9,73 +9,73 @@ namespace cuda {
 namespace {
 
 template <class T>
-__device__ Prior<T> prior_at(const T* room, int np) {
+__device__ Prior<T> prior_at(const T* work, int np) {
   const long size = long(np) * np;
-  return Prior<T>{room + 3 * size, room, room + size, room + 2 * size, room[3 * size + np]};
+  return Prior<T>{work + 3 * size, work, work + size, work + 2 * size, work[3 * size + np]};
 }
 
 template <class T>
-__device__ Room<T> room_of(T* memory, int np, AnyCorner<T>* corner) {
-  Room<T> room{};
-  room.rows = memory;
-  room.corner = corner;
-  take_vectors<T>(memory, np, {&room.variance, &room.mean, &room.noise, &room.scale, &room.centred, &room.white,
-                               &room.sample, &room.dvariance, &room.dmean, &room.dscale});
-  return room;
+__device__ Workspace<T> workspace_of(T* memory, int np, AnyCorner<T>* corner) {
+  Workspace<T> work{};
+  work.rows = memory;
+  work.corner = corner;
+  take_vectors<T>(memory, np, {&work.variance, &work.mean, &work.noise, &work.scale, &work.centred, &work.white,
+                               &work.sample, &work.dvariance, &work.dmean, &work.dscale});
+  return work;
 }
 
 template <class T>
-__device__ void load_room(const Call<T>& call, long b, Room<T>& room) {
+__device__ void load_workspace(const ElboCall<T>& call, long b, Workspace<T>& work) {
   const int n = call.shape.n, np = call.shape.np;
-  room.coupling = const_cast<T*>(call.coupling) + b * call.shape.k;  // read only
-  load_vector(call.variance + b * n, n, np, T(1), room.variance);
-  load_vector(call.mean + b * n, n, np, T(0), room.mean);
-  load_vector(call.noise + b * n, n, np, T(0), room.noise);
+  work.coupling = const_cast<T*>(call.coupling) + b * call.shape.k;  // read only
+  load_vector(call.variance + b * n, n, np, T(1), work.variance);
+  load_vector(call.mean + b * n, n, np, T(0), work.mean);
+  load_vector(call.noise + b * n, n, np, T(0), work.noise);
   __syncthreads();
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) elbo_forward_kernel(Call<T> call) {
+__global__ void __launch_bounds__(kThreads) elbo_forward_kernel(ElboCall<T> call) {
   __shared__ AnyCorner<T> corner;
   const int n = call.shape.n, np = call.shape.np;
-  Room<T> room = room_of(team_memory<T>(call), np, &corner);
+  Workspace<T> work = workspace_of(team_memory<T>(call), np, &corner);
   const Prior<T> prior = prior_at(call.prior, np);
   for (long b = blockIdx.x; b < call.rows; b += gridDim.x) {
-    load_room(call, b, room);
-    T* columns = call.factors ? call.factors + b * (packed_columns(np) + np) : nullptr;
+    load_workspace(call, b, work);
+    T* columns = call.factors ? call.factors + b * factor_size(np) : nullptr;
     T kl, bad = 0;
-    elbo_forward(Block{}, call.shape, prior, call.shrink, room, columns, kl, bad);
-    if (columns) store_vector(room.scale, np, columns + packed_columns(np));
-    store_vector(room.sample, n, call.sample + b * n);
+    elbo_forward(Block{}, call.shape, prior, call.shrink, work, columns, kl, bad);
+    if (columns) store_vector(work.scale, np, columns + packed_columns(np));
+    store_vector(work.sample, n, call.sample + b * n);
     store_divergence(call, b, kl, bad);
     __syncthreads();
   }
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) elbo_backward_kernel(Call<T> call) {
+__global__ void __launch_bounds__(kThreads) elbo_backward_kernel(ElboCall<T> call) {
   __shared__ AnyCorner<T> corner;
   const int n = call.shape.n, np = call.shape.np;
-  Room<T> room = room_of(team_memory<T>(call), np, &corner);
+  Workspace<T> work = workspace_of(team_memory<T>(call), np, &corner);
   const Prior<T> prior = prior_at(call.prior, np);
   T* own = call.sums ? call.sums + blockIdx.x * (long(np) * np + np) : nullptr;
   const PriorSums<T> sums{own, own ? own + long(np) * np : nullptr};
   for (long b = blockIdx.x; b < call.rows; b += gridDim.x) {
-    load_room(call, b, room);
-    const T* columns = call.factors + b * (packed_columns(np) + np);
-    load_vector(columns + packed_columns(np), np, np, T(1), room.scale);
-    load_vector(call.dsample + b * n, n, np, T(0), room.sample);
-    room.dcoupling = call.dcoupling + b * call.shape.k;
+    load_workspace(call, b, work);
+    const T* columns = call.factors + b * factor_size(np);
+    load_vector(columns + packed_columns(np), np, np, T(1), work.scale);
+    load_vector(call.dsample + b * n, n, np, T(0), work.sample);
+    work.dcoupling = call.dcoupling + b * call.shape.k;
     __syncthreads();
-    elbo_backward(Block{}, call.shape, prior, call.shrink, room, columns, call.dkl[b], sums);
-    store_vector(room.dmean, n, call.dmean + b * n);
-    store_vector(room.dvariance, n, call.dvariance + b * n);
+    elbo_backward(Block{}, call.shape, prior, call.shrink, work, columns, call.dkl[b], sums);
+    store_vector(work.dmean, n, call.dmean + b * n);
+    store_vector(work.dvariance, n, call.dvariance + b * n);
     __syncthreads();
   }
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) assemble_kernel(Call<T> call) {
+__global__ void __launch_bounds__(kThreads) assemble_kernel(AssembleCall<T> call) {
   const int n = call.shape.n, np = call.shape.np;
   extern __shared__ __align__(16) unsigned char shared[];
   T *variance = reinterpret_cast<T*>(shared), *scale = variance + np;
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kThreads) assemble_kernel(Call<T> call) {
     load_vector(call.variance + b * n, n, np, T(1), variance);
     __syncthreads();
     scale_factors<T>(Block{}, call.shape, call.shrink, variance, coupling, scale);
-    T* out = call.tril + b * n * n;
+    T* out = call.covariance + b * n * n;
     for (int at = threadIdx.x; at < n * n; at += kThreads) {
       const int i = at / n, j = at % n, high = i > j ? i : j, low = i > j ? j : i;
       T x = i == j ? variance[i] : T(0);
@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(kThreads) assemble_kernel(Call<T> call) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) condition_kernel(Call<T> call) {
+__global__ void __launch_bounds__(kThreads) condition_kernel(ConditionCall<T> call) {
   __shared__ AnyCorner<T> corner;
   __shared__ int known;
   const int n = call.shape.n, np = call.shape.np;
@@ -164,29 +164,29 @@ long scratch_size(int np) {
   return numbers * long(sizeof(T)) <= shared_limit() ? 0 : numbers;
 }
 template <class T>
-int elbo_forward(const Call<T>& call, std::uintptr_t stream) {
-  return launch(elbo_forward_kernel<T>, call, shared_bytes<T>(call), stream);
+int elbo_forward(const ElboCall<T>& call) {
+  return launch(elbo_forward_kernel<T>, call, shared_bytes<T>(call));
 }
 template <class T>
-int elbo_backward(const Call<T>& call, std::uintptr_t stream) {
-  return launch(elbo_backward_kernel<T>, call, shared_bytes<T>(call), stream);
+int elbo_backward(const ElboCall<T>& call) {
+  return launch(elbo_backward_kernel<T>, call, shared_bytes<T>(call));
 }
 template <class T>
-int assemble(const Call<T>& call, std::uintptr_t stream) {
-  return launch(assemble_kernel<T>, call, 2 * call.shape.np * long(sizeof(T)), stream);
+int assemble(const AssembleCall<T>& call) {
+  return launch(assemble_kernel<T>, call, 2 * call.shape.np * long(sizeof(T)));
 }
 template <class T>
-int condition(const Call<T>& call, std::uintptr_t stream) {
-  return launch(condition_kernel<T>, call, shared_bytes<T>(call), stream);
+int condition(const ConditionCall<T>& call) {
+  return launch(condition_kernel<T>, call, shared_bytes<T>(call));
 }
 const char* describe(int error) { return cudaGetErrorString(static_cast<cudaError_t>(error)); }
 
-#define EPURE_INSTANTIATE(T)                                            \
-  template long scratch_size<T>(int);                                   \
-  template int elbo_forward<T>(const Call<T>&, std::uintptr_t);         \
-  template int elbo_backward<T>(const Call<T>&, std::uintptr_t);        \
-  template int assemble<T>(const Call<T>&, std::uintptr_t);             \
-  template int condition<T>(const Call<T>&, std::uintptr_t);
+#define EPURE_INSTANTIATE(T)                             \
+  template long scratch_size<T>(int);                    \
+  template int elbo_forward<T>(const ElboCall<T>&);      \
+  template int elbo_backward<T>(const ElboCall<T>&);     \
+  template int assemble<T>(const AssembleCall<T>&);      \
+  template int condition<T>(const ConditionCall<T>&);
 EPURE_INSTANTIATE(float)
 EPURE_INSTANTIATE(double)
 

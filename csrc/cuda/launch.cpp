@@ -1,174 +1,81 @@
-// Python's door to the CUDA body: device pointers and a stream handle in, errors raised.
+// The operations on a GPU: the fields that a launch has beside the operation's own, and its error raised.
 #include "launch.h"
 
-#include <pybind11/stl.h>
-
+#include <algorithm>
 #include <stdexcept>
-#include <string>
 
+#include "../tables.h"
 #include "calls.h"
-
-namespace py = pybind11;
 
 namespace epure {
 namespace {
 
-using Address = std::uintptr_t;
-template <class T>
-T* at(Address address) {
-  return reinterpret_cast<T*>(address);
-}
+long teams(const Arguments& a) { return std::min<long>(a.rows, cuda::kMaxTeams); }
 
-void check(int error) {
-  if (error) throw std::runtime_error(std::string("CUDA: ") + cuda::describe(error));
-}
-
-// `layout`: (n, k, device pointer of start, of offset); start and offset have np entries.
+// What only some launches have.
 template <class T>
-cuda::Call<T> call_for(const std::vector<Address>& layout, long rows, double shrink, Address scratch) {
-  cuda::Call<T> call{};
-  const int n = int(layout[0]);
-  call.shape = Shape{n, n + n % 2, int(layout[1]), at<int>(layout[2]), at<int>(layout[3])};
-  call.rows = rows;
-  call.shrink = T(shrink);
-  call.scratch = at<T>(scratch);
-  return call;
+void fill_more(Arguments& a, cuda::ElboCall<T>& call, bool) {
+  a.fill({{"sums", call.sums, teams(a) * (square(call.shape.np) + call.shape.np), kOptional}});
 }
 
 template <class T>
-void elbo_forward(const std::vector<Address>& layout, long rows, double shrink, Address scratch, Address stream,
-                  Address mean, Address variance, Address coupling, Address noise, Address prior, Address sample,
-                  Address kl, Address factors, Address bad) {
-  auto call = call_for<T>(layout, rows, shrink, scratch);
-  call.mean = at<T>(mean);
-  call.variance = at<T>(variance);
-  call.coupling = at<T>(coupling);
-  call.noise = at<T>(noise);
-  call.prior = at<T>(prior);
-  call.sample = at<T>(sample);
-  call.kl = at<T>(kl);
-  call.factors = at<T>(factors);
-  call.bad = at<int>(bad);
-  check(cuda::elbo_forward(call, stream));
+void fill_more(Arguments& a, cuda::EvidenceCall<T>& call, bool backward) {
+  const long matrix = square(call.shape.np);
+  a.fill({{"prior", call.prior, matrix + call.shape.np, backward ? kOptional : 0u},
+          {"spare", call.spare, teams(a) * matrix, kOptional}});
+  a.either("spare", call.spare, "kept", call.kept);
 }
 
 template <class T>
-void elbo_backward(const std::vector<Address>& layout, long rows, double shrink, Address scratch, Address stream,
-                   Address mean, Address variance, Address coupling, Address noise, Address prior, Address factors,
-                   Address dsample, Address dkl, Address dmean, Address dvariance, Address dcoupling, Address sums) {
-  auto call = call_for<T>(layout, rows, shrink, scratch);
-  call.mean = at<T>(mean);
-  call.variance = at<T>(variance);
-  call.coupling = at<T>(coupling);
-  call.noise = at<T>(noise);
-  call.prior = at<T>(prior);
-  call.factors = at<T>(factors);
-  call.dsample = at<T>(dsample);
-  call.dkl = at<T>(dkl);
-  call.dmean = at<T>(dmean);
-  call.dvariance = at<T>(dvariance);
-  call.dcoupling = at<T>(dcoupling);
-  call.sums = at<T>(sums);
-  check(cuda::elbo_backward(call, stream));
-}
+void fill_more(Arguments&, cuda::AssembleCall<T>&, bool) {}
 
 template <class T>
-void assemble(const std::vector<Address>& layout, long rows, double shrink, Address stream, Address variance,
-              Address coupling, Address covariance) {
-  auto call = call_for<T>(layout, rows, shrink, 0);
-  call.variance = at<T>(variance);
-  call.coupling = at<T>(coupling);
-  call.tril = at<T>(covariance);
-  check(cuda::assemble(call, stream));
+void fill_more(Arguments&, cuda::ConditionCall<T>&, bool) {}
+
+template <class T, template <class> class Call>
+long launch(Arguments& a, int (*kernel)(const Call<T>&), bool backward) {
+  Call<T> call{};
+  static_cast<Batch&>(call) = a.batch();
+  const long np = call.shape.np;
+  const int* tables;
+  a.fill({{"tables", tables, 2 * np + call.shape.n},
+          {"scratch", call.scratch, cuda::scratch_size<T>(int(np)) * teams(a), kOptional},
+          {"bad", call.bad, a.rows}});
+  call.shape.start = tables;
+  call.shape.offset = tables + np;
+  call.component = tables + 2 * np;
+  call.stream = a.integer("stream");
+  fill(a, call, backward);
+  fill_more(a, call, backward);
+  a.finish();
+  if (const int error = kernel(call)) throw std::runtime_error(std::string("CUDA: ") + cuda::describe(error));
+  return -1;  // `bad` says which rows are
 }
 
-template <class T>
-void condition(const std::vector<Address>& layout, long rows, double shrink, Address scratch, Address stream,
-               Address mean, Address variance, Address coupling, Address covariance, Address observed, Address noise,
-               Address mask, Address component, int components, Address centre, Address sample, Address tril,
-               Address bad) {
-  auto call = call_for<T>(layout, rows, shrink, scratch);
-  call.mean = at<T>(mean);
-  call.variance = at<T>(variance);
-  call.coupling = at<T>(coupling);
-  call.covariance = at<T>(covariance);
-  call.observed = at<T>(observed);
-  call.noise = at<T>(noise);
-  call.mask = at<unsigned char>(mask);
-  call.component = at<int>(component);
-  call.components = components;
-  call.centre = at<T>(centre);
-  call.sample = at<T>(sample);
-  call.tril = at<T>(tril);
-  call.bad = at<int>(bad);
-  check(cuda::condition(call, stream));
-}
-
-template <class T>
-cuda::EvidenceCall<T> evidence_call(int n, long rows, Address scratch, Address centre, Address precision, Address noise,
-                                    Address mask, Address component, int components, Address mean, Address turned) {
-  cuda::EvidenceCall<T> call{};
-  call.shape = Shape{n, n + n % 2, 0, nullptr, nullptr};
-  call.rows = rows;
-  call.scratch = at<T>(scratch);
-  call.centre = at<T>(centre);
-  call.precision = at<T>(precision);
-  call.noise = at<T>(noise);
-  call.mask = at<unsigned char>(mask);
-  call.component = at<int>(component);
-  call.components = components;
-  call.mean = at<T>(mean);
-  call.turned = at<T>(turned);
-  return call;
-}
-
-template <class T>
-void evidence_forward(int n, long rows, Address scratch, Address stream, Address centre, Address precision,
-                      Address noise, Address mask, Address component, int components, Address mean, Address turned,
-                      bool keep, Address prior, Address sample, Address kl, Address tril, Address bad) {
-  auto call = evidence_call<T>(n, rows, scratch, centre, precision, noise, mask, component, components, mean, turned);
-  call.keep = keep;
-  call.prior = at<T>(prior);
-  call.sample = at<T>(sample);
-  call.kl = at<T>(kl);
-  call.tril = at<T>(tril);
-  call.bad = at<int>(bad);
-  check(cuda::evidence_forward(call, stream));
-}
-
-template <class T>
-void evidence_backward(int n, long rows, Address scratch, Address stream, Address centre, Address precision,
-                       Address noise, Address mask, Address component, int components, Address mean, Address turned,
-                       Address dmean, Address dsample, Address dkl, Address dcentre, Address dprecision) {
-  auto call = evidence_call<T>(n, rows, scratch, centre, precision, noise, mask, component, components, mean, turned);
-  call.dmean = at<T>(dmean);
-  call.dsample = at<T>(dsample);
-  call.dkl = at<T>(dkl);
-  call.dcentre = at<T>(dcentre);
-  call.dprecision = at<T>(dprecision);
-  check(cuda::evidence_backward(call, stream));
-}
-
-template <class T>
-void define(py::module_& m, const std::string& suffix) {
-  const auto name = [&](const char* op) { return "cuda_" + (op + suffix); };
-  m.def(name("elbo_forward").c_str(), &elbo_forward<T>);
-  m.def(name("elbo_backward").c_str(), &elbo_backward<T>);
-  m.def(name("assemble").c_str(), &assemble<T>);
-  m.def(name("condition").c_str(), &condition<T>);
-  m.def(name("evidence_forward").c_str(), &evidence_forward<T>);
-  m.def(name("evidence_backward").c_str(), &evidence_backward<T>);
+template <auto f32, auto f64, bool backward = false>
+long on_gpu(Arguments& a) {
+  return a.is_double ? launch(a, f64, backward) : launch(a, f32, backward);
 }
 
 }  // namespace
 
+const Operations& cuda_operations() {
+  static const Operations all{
+      {"assemble", on_gpu<&cuda::assemble<float>, &cuda::assemble<double>>},
+      {"elbo", on_gpu<&cuda::elbo_forward<float>, &cuda::elbo_forward<double>>},
+      {"elbo_backward", on_gpu<&cuda::elbo_backward<float>, &cuda::elbo_backward<double>, true>},
+      {"condition", on_gpu<&cuda::condition<float>, &cuda::condition<double>>},
+      {"evidence", on_gpu<&cuda::evidence_forward<float>, &cuda::evidence_forward<double>>},
+      {"evidence_backward", on_gpu<&cuda::evidence_backward<float>, &cuda::evidence_backward<double>, true>},
+  };
+  return all;
+}
+
 void define_cuda(py::module_& m) {
   m.attr("cuda") = true;
-  define<float>(m, "_f32");
-  define<double>(m, "_f64");
   m.attr("cuda_teams") = cuda::kMaxTeams;
-  m.def("cuda_scratch", [](int n, bool twice) {
-    return twice ? cuda::scratch_size<double>(n + n % 2) : cuda::scratch_size<float>(n + n % 2);
+  m.def("cuda_scratch", [](int n, bool is_double) {
+    return is_double ? cuda::scratch_size<double>(n + n % 2) : cuda::scratch_size<float>(n + n % 2);
   });
 }
 

@@ -1,14 +1,18 @@
-// The CUDA body's door, or its absence.
+// The operations on a GPU, or their absence.
 #pragma once
 
-#include <pybind11/pybind11.h>
+#include "../arguments.h"
 
 namespace epure {
 
 #if defined(EPURE_CUDA)
-void define_cuda(pybind11::module_& m);
+const Operations& cuda_operations();
+void define_cuda(py::module_& m);
 #else
-inline void define_cuda(pybind11::module_& m) { m.attr("cuda") = false; }
+inline const Operations& cuda_operations() {
+  throw py::type_error("a tensor is on a GPU, and the extension is built without CUDA");
+}
+inline void define_cuda(py::module_& m) { m.attr("cuda") = false; }
 #endif
 
 }  // namespace epure

@@ -96,14 +96,14 @@ inline int shared_limit() {
 }
 
 template <class AnyCall>
-int launch(void (*kernel)(AnyCall), const AnyCall& call, long shared, std::uintptr_t stream) {
+int launch(void (*kernel)(AnyCall), const AnyCall& call, long shared) {
   if (call.rows == 0) return cudaSuccess;
   if (shared > (48 << 10)) {
     const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared));
     if (error != cudaSuccess) return error;
   }
   const int teams = call.rows < kMaxTeams ? int(call.rows) : kMaxTeams;
-  kernel<<<teams, kThreads, shared, reinterpret_cast<cudaStream_t>(stream)>>>(call);
+  kernel<<<teams, kThreads, shared, reinterpret_cast<cudaStream_t>(call.stream)>>>(call);
   return cudaGetLastError();
 }
 

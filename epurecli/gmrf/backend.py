@@ -20,7 +20,7 @@ CHOICES = ("auto", "reference", "native")
 HINT = "build it with `EPURE_NATIVE=cpu pip install .` (needs a C++ compiler), or set EPURE_BACKEND=auto"
 
 try:
-    from epurecli.gmrf import _native as native
+    from epurecli.gmrf import native
 
     MISSING: str | None = None
 except ImportError as error:  # not swallowed: `active` tells it, and EPURE_BACKEND=native raises it
@@ -67,7 +67,7 @@ def active(device: str = "cpu") -> tuple[str, str]:
 
 
 def body(like: Tensor, *, constants: tuple[Tensor | None, ...] = ()) -> ModuleType:
-    """The module whose functions serve tensors like this one: `reference` or `_native`.
+    """The module whose functions serve tensors like this one: `reference` or `native`.
 
     The native body has no backward for `constants`: where one of them wants a gradient, it is the twin.
 

@@ -30,13 +30,15 @@ def check_float(name: str, value: Tensor, shape: tuple[int, ...], like: Tensor |
     """
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(value).__name__}")
-    if value.dtype not in FLOATS:
-        raise TypeError(f"{name}: expected float32 or float64, got {value.dtype}")
-    if tuple(value.shape) != shape:
+    if value.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {tuple(value.shape)}")
-    if like is not None and value.dtype != like.dtype:
+    if like is None:
+        if value.dtype not in FLOATS:
+            raise TypeError(f"{name}: expected float32 or float64, got {value.dtype}")
+        return
+    if value.dtype != like.dtype:
         raise TypeError(f"{name}: expected {like.dtype} like the other arguments, got {value.dtype}")
-    if like is not None and value.device != like.device:
+    if value.device != like.device:
         raise ValueError(f"{name}: expected device {like.device} like the other arguments, got {value.device}")
 
 

@@ -34,11 +34,12 @@ class Posterior:
     scale_tril: Tensor | None  # (B, N, N); None unless asked for
 
 
-Belief = GaussianPrior | CoupledGaussian | tuple[Tensor, Tensor]
+# A joint distribution of all components.
+Joint = GaussianPrior | CoupledGaussian | tuple[Tensor, Tensor]
 
 
 def condition_gaussian(
-    belief: Belief,  # shared, packed per row, or ((B, N), (B, N, N))
+    joint: Joint,  # shared, packed per row, or ((B, N), (B, N, N))
     observed: Tensor,  # (B, N); what the mask hides is ignored
     mask: Tensor,  # (B, C) bool, True = observed; at least one observed and one missing per row
     sizes: Sequence[int],
@@ -52,7 +53,8 @@ def condition_gaussian(
         sample = mean + scale_tril noise
 
     Observed entries of mean and sample are the observed values exactly; scale_tril has zero rows and columns there.
-    A shared prior is factorised once per distinct mask, in float64.
+    A shared prior is factorised once per distinct mask, in float64. A covariance in every row is for use as a library:
+    the models here share a prior.
 
     Raises:
         TypeError, ValueError: shapes, dtypes, devices, an empty or full row of the mask (named).
@@ -64,55 +66,55 @@ def condition_gaussian(
     checks.check_mask(mask, rows, len(sizes), observed.device)
     if noise is not None:
         checks.check_float("noise", noise, tuple(observed.shape), like=observed)
-    tensors = _tensors(belief)
+    tensors = _tensors(joint)
     body = backend.body(observed, constants=(observed, noise, *tensors))
     groups = body.group_rows(mask)
     checks.check_proper(groups)
-    if isinstance(belief, GaussianPrior):
-        check_prior(belief, observed)
-        factor, order = _factors(belief, groups.distinct, sizes)
+    if isinstance(joint, GaussianPrior):
+        check_prior(joint, observed)
+        factor, order = _factors(joint, groups.distinct, sizes)
         factor = factor.to(observed.dtype)
-        mean, sample, bad = body.condition_shared(belief.mean, factor, observed, groups, sizes, noise)
+        mean, sample, bad = body.condition_shared(joint.mean, factor, observed, groups, sizes, noise)
         tril = _missing_part(factor, order, groups.distinct, sizes)[groups.index()] if with_scale_tril else None
         result = Conditional(mean, sample, tril)
     else:
-        names = ("mean", "variance", "coupling") if isinstance(belief, CoupledGaussian) else ("mean", "covariance")
+        names = ("mean", "variance", "coupling") if isinstance(joint, CoupledGaussian) else ("mean", "covariance")
         size = sum(sizes)
         shapes = {"mean": (rows, size), "variance": (rows, size), "covariance": (rows, size, size)}
         shapes["coupling"] = (rows, coupling_size(sizes))
         for name, value in zip(names, tensors, strict=True):
             checks.check_float(name, value, shapes[name], like=observed)
-        if isinstance(belief, CoupledGaussian):
-            checks.check_shrink(belief.shrink)
-            run, tensors = body.condition_coupled, (*tensors, belief.shrink)
+        if isinstance(joint, CoupledGaussian):
+            checks.check_shrink(joint.shrink)
+            run, tensors = body.condition_coupled, (*tensors, joint.shrink)
         else:
             run = body.condition
         *result, bad = run(*tensors, observed, mask, groups, sizes, noise, with_scale_tril)
         result = Conditional(*result)
     if bad >= 0:
         known = torch.where(spread_mask(mask, sizes), observed, 0)
-        _explain(belief, bad, observed=known, noise=noise, mean=tensors[0])
+        _explain(joint, bad, observed=known, noise=noise, mean=tensors[0])
     return result
 
 
-def _tensors(belief: Belief) -> tuple[Tensor, ...]:
-    if isinstance(belief, GaussianPrior):
-        return belief.mean, belief.scale_tril
-    if isinstance(belief, CoupledGaussian):
-        return belief.mean, belief.variance, belief.coupling
-    if isinstance(belief, tuple) and len(belief) == 2:
-        return belief
-    raise TypeError(f"belief: expected a GaussianPrior, a CoupledGaussian or (mean, covariance), got {type(belief)}")
+def _tensors(joint: Joint) -> tuple[Tensor, ...]:
+    if isinstance(joint, GaussianPrior):
+        return joint.mean, joint.scale_tril
+    if isinstance(joint, CoupledGaussian):
+        return joint.mean, joint.variance, joint.coupling
+    if isinstance(joint, tuple) and len(joint) == 2:
+        return joint
+    raise TypeError(f"joint: expected a GaussianPrior, a CoupledGaussian or (mean, covariance), got {type(joint)}")
 
 
-def _explain(belief: Belief, bad: int, **tensors: Tensor | None) -> None:
+def _explain(joint: Joint, bad: int, **tensors: Tensor | None) -> None:
     checks.check_values(**tensors)
-    if isinstance(belief, GaussianPrior):
+    if isinstance(joint, GaussianPrior):
         raise NumericalError(
             f"the conditional of row {bad} is not finite: its observed values lie too far from the prior"
         )
-    if isinstance(belief, CoupledGaussian):
-        checks.check_values(belief.variance, coupling=belief.coupling)
+    if isinstance(joint, CoupledGaussian):
+        checks.check_values(joint.variance, coupling=joint.coupling)
     raise NotPositiveDefinite(f"the covariance of row {bad} is not positive definite, or a number there is not finite")
 
 

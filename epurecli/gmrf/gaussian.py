@@ -69,8 +69,8 @@ def gaussian_elbo(
     sizes = checks.check_sizes(sizes)
     checks.check_shrink(shrink)
     rows = checks.check_rows("mean", mean, sum(sizes))
-    checks.check_float("variance", variance, tuple(mean.shape), like=mean)
-    checks.check_float("noise", noise, tuple(mean.shape), like=mean)
+    checks.check_float("variance", variance, mean.shape, like=mean)
+    checks.check_float("noise", noise, mean.shape, like=mean)
     checks.check_float("coupling", coupling, (rows, coupling_size(sizes)), like=mean)
     check_prior(prior, mean)
     sample, kl, bad = backend.body(mean, constants=(noise,)).elbo(

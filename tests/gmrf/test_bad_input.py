@@ -103,9 +103,9 @@ def test_empty_and_full_masks(fill: bool, words: str, make: Callable, chosen: Mo
     problem = make(SIZES, 6)
     mask = problem.mask()
     mask[4] = fill
-    for belief in (problem.prior, CoupledGaussian(problem.mean, problem.variance, problem.coupling)):
+    for joint in (problem.prior, CoupledGaussian(problem.mean, problem.variance, problem.coupling)):
         with pytest.raises(ValueError, match=f"row 4 observes {words}"):
-            condition_gaussian(belief, problem.observed, mask, SIZES)
+            condition_gaussian(joint, problem.observed, mask, SIZES)
 
 
 def test_masks_of_the_wrong_kind(make: Callable, chosen: ModuleType) -> None:
@@ -124,18 +124,18 @@ def test_conditioning_values(make: Callable, chosen: ModuleType) -> None:
     with pytest.raises(NotPositiveDefinite, match="row 3"):
         condition_gaussian((problem.mean, covariance), problem.observed, mask, SIZES)
     problem.variance[2, 5] = -1.0
-    belief = CoupledGaussian(problem.mean, problem.variance, problem.coupling)
+    joint = CoupledGaussian(problem.mean, problem.variance, problem.coupling)
     with pytest.raises(EpureError, match=r"row 2"):
-        condition_gaussian(belief, problem.observed, mask, SIZES)
+        condition_gaussian(joint, problem.observed, mask, SIZES)
     problem.observed[5, 0] = float("nan")
     with pytest.raises(NumericalError, match="observed"):
         condition_gaussian(problem.prior, problem.observed, mask, SIZES)
     problem.observed[5, 0] = 1e308  # what follows from it is beyond the largest number
     far = GaussianPrior(problem.prior.mean, problem.prior.scale_tril * torch.tensor([1e-3, *[1.0] * 8]).unsqueeze(0))
-    for belief in (far, (problem.mean, far.covariance.expand(6, -1, -1))):
+    for joint in (far, (problem.mean, far.covariance.expand(6, -1, -1))):
         with pytest.raises(EpureError, match="row 5"):
-            condition_gaussian(belief, problem.observed, mask, SIZES)
-    with pytest.raises(TypeError, match="belief"):
+            condition_gaussian(joint, problem.observed, mask, SIZES)
+    with pytest.raises(TypeError, match="joint"):
         condition_gaussian(problem.mean, problem.observed, mask, SIZES)
 
 
@@ -155,7 +155,7 @@ def test_mean_of_another_device_is_named(make: Callable, chosen: ModuleType) -> 
         run(problem, mean=problem.mean.to("meta"))
 
 
-def test_belief_without_prior() -> None:
+def test_joint_without_prior() -> None:
     prior = GaussianPrior(torch.zeros(2), -torch.eye(2))
     with pytest.raises(ValueError, match="observed"):
         condition_gaussian(prior, torch.zeros(1, 3), torch.ones(1, 2, dtype=torch.bool), (1, 1))

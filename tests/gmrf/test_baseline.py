@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import torch
-from epurecli.gmrf import _epure_native as ext, _native, reference
+from epurecli.gmrf import _epure_native as ext, native, reference
 assert ext.isa() == "base", ext.isa()
 ext.share_openmp(0)
 assert ext.pool() == "own threads"
@@ -27,7 +27,7 @@ for dtype in (torch.float64, torch.float32):
         leaves = [x.requires_grad_(i != 3) for i, x in enumerate([*leaves, tril])]
         wanted = [x for x in leaves if x.requires_grad]
         results = []
-        for body in (_native, reference):
+        for body in (native, reference):
             sample, kl, _ = body.elbo(*leaves, sizes, 0.9)
             gradients = torch.autograd.grad(sample.sum() + kl.sum(), wanted)
             results.append([sample, kl, *gradients[:-1], gradients[-1].tril()])

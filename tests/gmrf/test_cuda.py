@@ -47,8 +47,8 @@ def test_assembly_and_conditioning(
         )
         covariance = assemble_covariance(variance, coupling, sizes)
         results.append([covariance])
-        for belief in (CoupledGaussian(mean, variance, coupling), (mean, covariance)):
-            found = condition_gaussian(belief, observed, mask.cuda(), sizes, noise, with_scale_tril=True)
+        for joint in (CoupledGaussian(mean, variance, coupling), (mean, covariance)):
+            found = condition_gaussian(joint, observed, mask.cuda(), sizes, noise, with_scale_tril=True)
             results[-1] += [found.mean, found.sample, found.scale_tril]
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)

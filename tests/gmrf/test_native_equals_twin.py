@@ -203,11 +203,11 @@ def kl_and_twice_sample(problem, leaves: list[Tensor], mean: Tensor) -> Tensor:
 
 def test_large_batches_factorise_again_in_the_reverse_pass(make: Callable, native: ModuleType) -> None:
     """Beyond 16 MiB of factors they are not kept; the gradients must not notice."""
-    from epurecli.gmrf import _native_calls as calls
+    from epurecli.gmrf.native.elbo import kept
 
     sizes, rows = (16,) * 5, 1500
-    assert calls.elbo_kept(sizes, rows, torch.float64, torch.device("cpu"))[1] == 0
-    assert calls.elbo_kept(sizes, 8, torch.float64, torch.device("cpu"))[1] > 0
+    assert kept(torch.empty(rows, 80, dtype=torch.float64))[1] == 0
+    assert kept(torch.empty(8, 80, dtype=torch.float64))[1] > 0
     problem = make(sizes, rows)
     for mine, truth in zip(elbo(native, problem, torch.float64), elbo(reference, problem, torch.float64), strict=True):
         torch.testing.assert_close(mine, truth, rtol=1e-9, atol=1e-9)

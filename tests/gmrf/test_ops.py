@@ -16,17 +16,19 @@ SIZES = (3, 2, 4)
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_opcheck(dtype: torch.dtype, make: Callable, native: ModuleType) -> None:
-    from epurecli.gmrf import _native_ops as ops
+    from epurecli.gmrf.native.assemble import op as assemble
+    from epurecli.gmrf.native.elbo import op as elbo
+    from epurecli.gmrf.native.evidence import op as evidence
 
     leaves = make(SIZES, 5, dtype).leaves(dtype)
     _, variance, coupling, *_ = leaves
-    torch.library.opcheck(ops.assemble, (variance, coupling, list(SIZES), 0.9))
-    torch.library.opcheck(ops.elbo, (*leaves, list(SIZES), 0.9))
+    torch.library.opcheck(assemble, (variance, coupling, list(SIZES), 0.9))
+    torch.library.opcheck(elbo, (*leaves, list(SIZES), 0.9))
     _, precision, _, noise, prior_mean, tril = (x.detach() for x in leaves)
-    evidence = torch.randn_like(noise).requires_grad_(), precision.requires_grad_()
+    potentials = torch.randn_like(noise).requires_grad_(), precision.requires_grad_()
     mask = torch.tensor([[True, False, True]]).repeat(5, 1)
     for rest in ((noise, False), (noise, True), (None, True)):
-        torch.library.opcheck(ops.evidence, (prior_mean, tril, *evidence, mask, list(SIZES), *rest))
+        torch.library.opcheck(evidence, (prior_mean, tril, *potentials, mask, list(SIZES), *rest))
 
 
 def test_compile_keeps_the_ops(make: Callable, native: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
