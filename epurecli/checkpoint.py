@@ -20,7 +20,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,10 +139,12 @@ def host_facts() -> dict[str, Any]:
 def start_run(config: RunConfig, dataset: Dataset, parent: Path, processes: int = 1) -> Path:
     """Make a run folder and write what is known before training."""
     folder = new_run_folder(parent)
-    write_atomic(folder / "config.yaml", dump_config(config).encode())
+    found = {key: path.resolve() for key in ("root_dir", "condition_csv") if (path := getattr(config.data, key))}
+    kept = config.model_copy(update={"data": config.data.model_copy(update=found)})  # usable from any folder
+    write_atomic(folder / "config.yaml", dump_config(kept).encode())
     facts = {
         "model": config.model.type,
-        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
         "finished": False,
         "components": list(dataset.components),
         "image_size": list(dataset.image_size),
@@ -177,7 +179,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     path = folder / "run.json"
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(f"{folder}: not a run folder (no run.json)") from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not readable ({error})") from error
@@ -202,7 +204,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def newest_run(parent: Path, model: str) -> Path:
-    """The newest finished run (by folder name: copying changes time stamps).
+    """The newest finished run, by what it says of itself: folders are renamed, and copying changes time stamps.
 
     Raises: NotFound, saying which command makes one.
     """
@@ -220,9 +222,14 @@ def newest_stage(parent: Path, stage: str, digest: str) -> Path | None:
     return next((p for p in paths if read_run(p.parent)["data"]["digest"] == digest), None)
 
 
-def _run_order(folder: Path) -> tuple[str, int]:
-    stamp, _, n = folder.name.rpartition("-")
-    return (stamp, int(n)) if n.isdigit() else (folder.name, 0)
+def _run_order(folder: Path) -> tuple[float, str, int]:
+    """When a run began; where two say the same second, by their folders' names."""
+    stamp, _, number = folder.name.rpartition("-")
+    name = (stamp, int(number)) if number.isdigit() else (folder.name, 0)
+    try:
+        return datetime.fromisoformat(read_run(folder)["created"]).timestamp(), *name
+    except (CheckpointError, KeyError, TypeError, ValueError):
+        return 0.0, *name
 
 
 # --- trained models ---------------------------------------------------------------------------------------------------
@@ -293,6 +300,11 @@ def load_model(
     )
     if not checkpoint.exists():
         raise CheckpointError(f"{checkpoint}: no such run or checkpoint")
+    if path == checkpoint and not (folder / "run.json").is_file():
+        raise CheckpointError(
+            f"{checkpoint}: there is no run.json beside it, and weights alone do not say what they belong to",
+            hint="keep the whole run folder: run.json, config.yaml and the weights",
+        )
     facts = read_run(folder)
     if expect is not None and facts["model"] != expect:
         raise UsageError(

@@ -131,6 +131,7 @@ def connect(devices: int, nodes: int, device: torch.device) -> Fabric:
         EpureError: a machine cannot be reached.
     """
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     from lightning_fabric.strategies.ddp import DDPStrategy
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -139,13 +140,20 @@ def connect(devices: int, nodes: int, device: torch.device) -> Fabric:
     # What depends on a clock is agreed on beside the GPUs, which need not wait for it.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     strategy = DDPStrategy(process_group_backend=backend)
-    fabric = Fabric(accelerator=device.type, strategy=strategy, devices=devices, num_nodes=nodes)
+    plugins = None if launched() or _on_slurm(devices * nodes) else LightningEnvironment()
+    fabric = Fabric(accelerator=device.type, strategy=strategy, devices=devices, num_nodes=nodes, plugins=plugins)
     try:
         fabric.launch()
     except (RuntimeError, ValueError) as error:
         end_children(fabric, failed=True)
         raise EpureError(f"the processes could not be connected: {error}") from error
     return fabric
+
+
+def _on_slurm(count: int) -> bool:
+    """Whether srun has started this command `count` times. Inside `salloc` or a batch script Slurm's variables are set
+    for a command that it has started once."""
+    return os.environ.get("SLURM_STEP_NUM_TASKS") == str(count) and "SLURM_PROCID" in os.environ
 
 
 def _stay_on_this_machine() -> None:

@@ -11,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epurecli.api.designs import Designs
+from epurecli.config.schema import DataConfig
 from epurecli.data.describe import ordered_components
 from epurecli.data.images import read_grey
-from epurecli.data.layout import component_folders
+from epurecli.data.ink import LIGHT
+from epurecli.data.layout import RESERVED, component_folders
 from epurecli.data.partial import read_observed
 from epurecli.errors import DataError, NotFound
 from epurecli.pictures.section import SPREAD_FULL_SCALE
 from epurecli.sample.layout import MANIFEST
 
 PATTERN = "{prefix}_{component}.png"
-_KINDS = ("uncertainty", "draws")  # folders of a result that hold no component
 
 
 def read(folder: str | Path, components: Sequence[str] | None = None) -> Designs:
@@ -84,13 +85,14 @@ def _read_shards(shards: Sequence[Path]) -> Designs:
 
 
 def _read_images(folder: Path, components: Sequence[str] | None) -> Designs:
-    names = tuple(components or ordered_components(name for name in component_folders(folder) if name not in _KINDS))
+    names = tuple(components or ordered_components(name for name in component_folders(folder) if name not in RESERVED))
     first = next((path for name in names for path in sorted(folder.glob(f"**/{name}/*_{name}.png"))), None)
     if first is None:
         asked = f" of {', '.join(names)}" if names else ""
         raise DataError(f"{folder}: holds no samples{asked}", hint="epure sample M --out DIR makes some")
     height, width = read_grey(first).shape
-    images = read_observed(folder, names, (height, width), PATTERN)
+    written = DataConfig(root_dir=folder, component_dirs=names, filename_pattern=PATTERN)
+    images = read_observed(folder, written, (height, width), ink=LIGHT)
     if not (folder / MANIFEST).is_file():
         return Designs(images.images, names, images.prefixes, given=images.mask, partial=True)
     rows, columns, values, provenance = _read_manifest(folder)
@@ -102,11 +104,11 @@ def _read_images(folder: Path, components: Sequence[str] | None) -> Designs:
     given = np.array([[c in rows[name] for c in names] for name in rows], bool).reshape(len(rows), len(names))
     extra: dict[str, Any] = {}
     if (folder / "uncertainty").is_dir():
-        found = read_observed(folder / "uncertainty", names, (height, width), PATTERN)
+        found = read_observed(folder / "uncertainty", written, (height, width), ink=LIGHT)
         extra["spread"] = _spread(found.images[chosen])
     if (folder / "draws").is_dir():
         folders = sorted((folder / "draws").iterdir(), key=lambda path: int(path.name))
-        draws = [read_observed(path, names, (height, width), PATTERN).images[chosen] for path in folders]
+        draws = [read_observed(path, written, (height, width), ink=LIGHT).images[chosen] for path in folders]
         extra["draws"] = np.stack(draws, 1)
     return Designs(images.images[chosen], names, tuple(rows), columns, values, given, provenance=provenance, **extra)
 

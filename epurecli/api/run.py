@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epurecli.api.designs import Designs
+from epurecli.api.run_data import open_run_data
 from epurecli.api.sampling import Sampling, prepare
 from epurecli.checkpoint import TrainedModel, load_model, newest_run
 from epurecli.config import RunConfig
 from epurecli.data.dataset import Dataset
 from epurecli.data.partial import Observed
-from epurecli.data.source import open_data
 from epurecli.errors import NotFound, UsageError
 from epurecli.listener import QUIET, Listener
 from epurecli.models.registry import REGISTRY, entry_of
@@ -83,7 +83,7 @@ class Run:
 
     @cached_property
     def _dataset(self) -> Dataset:
-        return open_data(None, self.config.data, self.listener.progress)
+        return open_run_data(self.trained, None, self.listener)
 
     @property
     def test(self) -> Designs:
@@ -198,7 +198,7 @@ class Run:
         from epurecli.api.judging import judge_model, reference_of
 
         own = data is None
-        dataset = self._dataset if own else open_data(Path(str(data)), self.config.data, self.listener.progress)
+        dataset = self._dataset if own else open_run_data(self.trained, Path(str(data)), self.listener)
         return judge_model(self.trained, dataset, reference_of(dataset), num_samples, seed, self.device, nll=nll)
 
     def export(

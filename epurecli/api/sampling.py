@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from epurecli.api.engines import Engine, choose
+from epurecli.api.run_data import open_run_data
 from epurecli.checkpoint import TrainedModel
 from epurecli.data.dataset import Dataset
-from epurecli.data.source import open_data
 from epurecli.listener import QUIET, Listener
 from epurecli.ranks import Ranks
 from epurecli.sample.drawn import Drawn, join
@@ -104,7 +104,7 @@ def prepare(
     """
 
     def dataset() -> Dataset:
-        return open_data(data, trained.config.data, listener.progress)
+        return open_run_data(trained, data, listener)
 
     ranks = ranks or Ranks()
     threads = Threads(fixed=ranks.count > 1)

@@ -15,7 +15,7 @@ from epurecli.api.engines import parse_device
 from epurecli.api.run import Run
 from epurecli.config import RunConfig, load_config
 from epurecli.data.dataset import Dataset, open_dataset
-from epurecli.data.source import data_section
+from epurecli.data.source import infer_data, tell
 from epurecli.errors import NotFound, UsageError
 from epurecli.files import Lock
 from epurecli.listener import QUIET, Listener
@@ -143,7 +143,7 @@ def resolve(
     """
     sections = {}
     if data is not None:
-        sections["data"] = data_section(data)
+        sections["data"] = infer_data(data, overrides, listener)
     if config is None:
         real = data is None and EPURE_CSV.is_file()
         config = f"{model}_epure_full" if real else f"{model}_toy"
@@ -184,6 +184,7 @@ def _opened(
 ) -> tuple[Dataset, GenerativeModel]:
     """All that may be refused before anything is written."""
     dataset = open_dataset(resolved.data, listener.progress)
+    tell(dataset, listener)
     _check_fits(resolved, dataset)
     listener.note(
         f"data: {dataset.source}: {len(dataset.train):,} designs to train, "

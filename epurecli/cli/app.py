@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from epurecli.cli import console
-from epurecli.errors import EpureError
+from epurecli.errors import CannotWrite, EpureError
 
 app = typer.Typer(
     name="epure",
@@ -49,9 +52,13 @@ def main() -> None:
     limit_spinning()  # before a command loads torch
     commands.register(app)
     debug = "--debug" in sys.argv
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal's encoding lacks is shown by its number
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))  # commands that can save first install their own handler
-    if hasattr(signal, "SIGTERM"):
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for name, code in (("SIGTERM", 143), ("SIGHUP", 129)):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_, code=code: sys.exit(code))
     argv = [a for a in sys.argv[1:] if a != "--debug"]  # accepted before and after the command's name
     try:
         app(args=argv, prog_name="epure")
@@ -61,10 +68,19 @@ def main() -> None:
         console.show_error(error)
         sys.exit(error.exit_code)
     except BrokenPipeError:
+        _forget_output()
         sys.exit(0)  # `epure ... | head`
+    except SystemExit as end:
+        if end.code == 1 and type(sys.stdout).__name__ == "PacifyFlushWrapper":  # how click says it
+            sys.exit(0)
+        raise
     except Exception as error:
         if debug:
             raise
+        known = _of_the_system(error)
+        if known is not None:
+            console.show_error(known)
+            sys.exit(known.exit_code)
         console.show_error(
             EpureError(
                 f"unexpected {type(error).__name__}: {error}",
@@ -72,3 +88,30 @@ def main() -> None:
             )
         )
         sys.exit(1)
+
+
+def _forget_output() -> None:
+    """The reader has gone: what Python still holds for it must not fail at the very end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _of_the_system(error: Exception) -> EpureError | None:
+    """What the operating system refuses, said as such."""
+    if isinstance(error, MemoryError):
+        return EpureError("there is not enough memory", "ask for less at once: fewer designs, a smaller batch or model")
+    if not isinstance(error, OSError) or error.strerror is None:
+        return None
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return CannotWrite(f"{where}{error.strerror}", _ADVICE.get(error.errno or 0, "check the path and its permissions"))
+
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full: make room, or name a folder on another one",
+    errno.EDQUOT: "your share of the disk is used up: make room, or name a folder on another one",
+    errno.EROFS: "the folder can only be read: name another one with --out",
+    errno.EACCES: "the folder or file is not yours to use: name another one with --out, or change its permissions",
+    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
+    errno.EMFILE: "too many files are open: raise the limit with `ulimit -n`",
+    errno.EIO: "the disk failed: look at it before anything else is written there",
+}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from epurecli.cli.text import printable
 from epurecli.errors import EpureError
 
 if TYPE_CHECKING:
@@ -28,16 +29,16 @@ class Settings:
 def note(text: str) -> None:
     """A line about the work; silent under --quiet."""
     if not Settings.quiet:
-        err.print(text, markup=False)
+        err.print(printable(text), markup=False)
 
 
 def warn(text: str) -> None:
-    err.print(Text("warning: ", style="yellow") + Text(text))
+    err.print(Text("warning: ", style="yellow") + Text(printable(text)))
 
 
 def say(text: str = "") -> None:
     """A line of result."""
-    out.print(text, markup=False)
+    out.print(printable(text), markup=False)
 
 
 def say_json(tree: Any) -> None:
@@ -69,9 +70,9 @@ def show_table(
 
 
 def show_error(error: EpureError) -> None:
-    err.print(Text("error: ", style="bold red") + Text(error.message))
+    err.print(Text("error: ", style="bold red") + Text(printable(error.message)))
     if error.hint:
-        err.print(Text("  hint: ", style="cyan") + Text(error.hint))
+        err.print(Text("  hint: ", style="cyan") + Text(printable(error.hint)))
 
 
 def interactive() -> bool:

@@ -46,8 +46,14 @@ def check(
         report = find(directory, listener.progress)
     if json:
         problems = [{k: str(v) if isinstance(v, Path) else v for k, v in asdict(p).items()} for p in report.problems]
-        console.say_json({"designs": report.designs, "images": report.images, "problems": problems})
-    elif report.problems:
+        counts = {"designs": report.designs, "images": report.images}
+        console.say_json({**counts, "problems": problems, "warnings": report.warnings, "notes": report.notes})
+        raise typer.Exit(1 if report.problems else 0)
+    for text in report.notes:
+        console.say(f"taken: {text}")
+    for text in report.warnings:
+        console.warn(text)
+    if report.problems:
         shown = [(p.file, "" if p.row is None else str(p.row), p.what, p.hint) for p in report.problems[:SHOWN]]
         prose = ("problem", "what to do")
         console.show_table(("file", "row", *prose), shown, prose=prose, figures=("row",))

@@ -52,7 +52,7 @@ def evaluate(
         from epurecli.evaluate import portray
 
         with listening() as listener:
-            dataset = open_data(data, progress=listener.progress)
+            dataset = open_data(data, listener=listener)
         samples, reference = read(what, dataset.components).images, reference_of(dataset)
         found = judge(samples, reference, model=Path(what).name)
         reports = [replace(found, album=portray(samples, reference))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,9 @@ def export(
         list[str], typer.Option(help="Only this graph: decoder, sampler or inpaint (repeatable; default: all).")
     ] = [],  # noqa: B006
     opset: Annotated[int | None, typer.Option(help="ONNX operator set (default: 20).")] = None,
+    ir_version: Annotated[
+        int | None, typer.Option(help="Version of the file format (default: the oldest that has the operators).")
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Compare with torch before anything is left.")
     ] = True,
@@ -49,7 +53,14 @@ def export(
         console.note(f"graph {number} of {total}: {what}")
 
     facts = export_folder(
-        trained, folder, names=graph, opset=opset or OPSET, verify=verify, overwrite=overwrite, report=report
+        trained,
+        folder,
+        names=graph,
+        opset=opset or OPSET,
+        ir_version=ir_version,
+        verify=verify,
+        overwrite=overwrite,
+        report=report,
     )
     if json:
         console.say_json(facts)
@@ -58,7 +69,13 @@ def export(
     console.say(f"graphs: {folder}")
     if not verify:
         console.warn("not compared with torch (--no-verify)")
-    console.note(f"next: epure sample {model} --backend onnx, or python {folder / 'example.py'}")
+    if "sampler" in facts["graphs"]:
+        where = "" if folder == onnx_folder(trained.path) else f" --onnx-dir {shlex.quote(str(folder))}"
+        chosen = f" --checkpoint {shlex.quote(str(checkpoint))}" if checkpoint else ""
+        console.note(
+            f"next: epure sample {model} --mode unconditional --backend onnx{chosen}{where}, "
+            f"or python {shlex.quote(str(folder / 'example.py'))}"
+        )
 
 
 def _show_table(facts: dict[str, Any]) -> None:

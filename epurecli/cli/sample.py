@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from epurecli.listener import Listener
+
 BACKENDS = ("torch", "onnx", "auto")
 
 
@@ -107,7 +109,8 @@ def sample(
                 mode=wanted,
                 count=num_samples,
                 seed=seed,
-                conditions=_table(run.trained.scaler.columns, conditions_csv, set_condition, grid),
+                conditions=_table(run.trained.scaler.columns, conditions_csv, set_condition, grid, listener),
+                one_each=conditions_csv is not None or grid is not None,
                 hide=tuple(mask),
                 sources=tuple(source_component),
                 targets=tuple(target_component),
@@ -136,13 +139,13 @@ def sample(
 
 
 def _table(
-    columns: tuple[str, ...], csv: Path | None, settings: list[str], grid: str | None
+    columns: tuple[str, ...], csv: Path | None, settings: list[str], grid: str | None, listener: Listener
 ) -> NDArray[np.float64] | None:
     """Raw conditions (M, D) that were asked for, NaN where one is left open; None if there are none."""
     from epurecli.sample import conditions
 
     if csv is not None:
-        return conditions.read_csv(csv, columns)
+        return conditions.read_conditions(csv, columns, listener)
     if settings:
         return conditions.parse_settings(settings, columns)
     return conditions.parse_grid(grid, columns) if grid is not None else None

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.text import Text
 
+from epurecli.cli.text import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -83,7 +85,7 @@ def _widths(least: Sequence[int], natural: Sequence[int], width: int | None) -> 
 
 
 def _text(cell: Cell) -> Text:
-    return cell if isinstance(cell, Text) else Text(cell)
+    return cell if isinstance(cell, Text) else Text(printable(cell))
 
 
 def _longest(text: Text) -> int:

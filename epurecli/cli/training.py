@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ def show_training(
 ) -> Path:
     """Train as configured, showing progress; returns the run folder."""
     from epurecli import checkpoint
+    from epurecli.api.run import runs_folder
     from epurecli.api.training import Start, run_training
     from epurecli.cli.progress import Shown, TrainingProgress, bar
     from epurecli.training.loop import Stopped
@@ -55,7 +57,9 @@ def show_training(
             )  # fmt: skip
         except Stopped as stopped:
             progress.stop()
-            console.note(f"stopped; continue with: epure train {resolved.model.type} --resume {folder}")
+            console.note(
+                f"stopped; continue with: epure train {resolved.model.type} --resume {shlex.quote(str(folder))}"
+            )
             raise typer.Exit(stopped.code if ranks.writes else 0) from None
     if not ranks.writes:
         return folder
@@ -66,7 +70,10 @@ def show_training(
         f"trained in {time.monotonic() - began:.0f} s; best epoch {facts['best_epoch']}, loss {facts['best']:.4g}"
     )
     console.say(f"run: {folder}")
-    console.note(f"next: epure sample {resolved.model.type}   (curves: {folder / 'curves.png'})")
+    usual = folder.parent.resolve() == runs_folder(resolved.model.type).resolve()
+    chosen = "" if usual else f" --checkpoint {shlex.quote(str(folder))}"
+    mode = "" if facts["conditions"]["columns"] else " --mode unconditional"
+    console.note(f"next: epure sample {resolved.model.type}{chosen}{mode}   (curves: {folder / 'curves.png'})")
     return folder
 
 
@@ -101,7 +108,7 @@ class StopFlag:
 def stopping() -> Iterator[StopFlag]:
     """Turns the stop signals into a flag while training runs."""
     flag = StopFlag()
-    numbers = [signal.SIGINT, signal.SIGTERM]
+    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
     before = [signal.signal(n, flag.handle) for n in numbers]
     try:
         yield flag

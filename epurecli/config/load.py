@@ -20,6 +20,7 @@ from epurecli.errors import ConfigError, NotFound
 
 MAX_BYTES = 1_000_000  # a config is a page of text; anything larger is a mistake or an attack
 MAX_DEPTH = 20
+RETIRED = (("model", "latent_prior", "budget_s"),)
 MAX_VALUES = 10_000  # aliases count each time: nine of nine of nine ... is a small file and a full memory
 
 SchemaOf = Callable[[str], type[RunConfig]]  # model type -> its schema; raises ConfigError for an unknown type
@@ -87,7 +88,7 @@ def apply_overrides(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str,
         ConfigError: a text without `=`, or a path through something that is not a section.
     """
     tree = _deep_copy(tree)
-    for text in overrides:
+    for text in filter(str.strip, overrides):
         path, separator, value = text.partition("=")
         keys = path.strip().split(".")
         if not separator or not all(keys):
@@ -120,10 +121,22 @@ def build(tree: Any, lines: Mapping[tuple[str, ...], int], name: str, schema_of:
         raise ConfigError(f"{name}: model.type is missing", hint="name the model, for example `type: vae`")
     schema = schema_of(model["type"])
     try:
-        return schema.model_validate(tree)
+        return schema.model_validate(_without_retired(tree))
     except ValidationError as error:
         faults = [_sentence(e, schema, lines, name, model["type"]) for e in error.errors()]
         raise ConfigError("\n".join(faults)) from error
+
+
+def _without_retired(tree: dict[str, Any]) -> dict[str, Any]:
+    """Without keys that earlier versions wrote into each run, where they say nothing."""
+    tree = _deep_copy(tree)
+    for *path, last in RETIRED:
+        section = tree
+        for part in path:
+            section = section.get(part) if isinstance(section, dict) else None
+        if isinstance(section, dict) and section.get(last, 0) is None:
+            del section[last]
+    return tree
 
 
 def _sentence(error: Mapping[str, Any], schema: type[BaseModel], lines: Mapping, name: str, model: str) -> str:

@@ -12,9 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from epurecli.types import MAX_SEED, Mode
+
+
+def _at_home(path: Path) -> Path:
+    """`~` as a shell reads it; else people find a folder of that name, and remove it as a shell reads it."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+HomePath = Annotated[Path, AfterValidator(_at_home)]
 
 
 class Section(BaseModel):
@@ -36,14 +47,15 @@ class ToySpec(Section):
 class DataConfig(Section):
     """A folder of PNGs with a CSV of conditions, or the built-in toy set (exactly one of `root_dir` and `toy`)."""
 
-    root_dir: Path | None = None
+    root_dir: HomePath | None = None
     toy: ToySpec | None = None
-    condition_csv: Path | None = None  # default: <root_dir>/performances.csv
+    condition_csv: HomePath | None = None  # default: <root_dir>/performances.csv
     component_dirs: Annotated[tuple[str, ...], Field(min_length=1)] = ("group_nc", "group_km", "bt", "fpu", "tpc")
     condition_columns: tuple[str, ...] = ("width_px", "height_px")
     prefix_column: str = "matching"
     filename_pattern: str = "{prefix}_{component}.png"
-    split_column: str = "train"  # truthy rows train, the others test
+    split_column: str = "train"  # truthy rows train, the others test; or train, val, test
+    ink: Literal["auto", "light", "dark", "alpha"] = "auto"  # of the images; auto looks at some of them and says so
     # of the training designs, held out to choose epochs and rates; the test designs only judge
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     normalized: bool = True  # use <column>_norm where the CSV has it, else standardise with training statistics
@@ -58,8 +70,8 @@ class DataConfig(Section):
         ):
             if len(set(values)) != len(values):
                 raise ValueError(f"{name} names something twice: {', '.join(values)}")
-        if "{prefix}" not in self.filename_pattern or "{component}" not in self.filename_pattern:
-            raise ValueError("filename_pattern must contain {prefix} and {component}")
+        if self.filename_pattern.count("{prefix}") != 1:
+            raise ValueError("filename_pattern must contain {prefix} once")
         return self
 
     @property
@@ -128,8 +140,8 @@ class TrainingConfig(StageConfig, RunSettings):
 class PathsConfig(Section):
     """Where things go, relative to the working folder."""
 
-    output_dir: Path
-    samples_dir: Path
+    output_dir: HomePath
+    samples_dir: HomePath
 
 
 class InpaintingConfig(Section):

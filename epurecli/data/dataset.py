@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from epurecli.config.schema import DataConfig
 from epurecli.data import toy
 from epurecli.data.conditions import Columns, ConditionScaler, fit_scaler
+from epurecli.data.images import padded_size
 from epurecli.data.pack import BLOCK, OnProgress, Pack, PackSpec, build_pack, default_cache_dir, find_pack, write_block
 from epurecli.data.problems import refuse
 from epurecli.data.split import hold_out
 from epurecli.data.store import ImageStore
-from epurecli.data.survey import survey
+from epurecli.data.survey import Survey, survey
+from epurecli.data.table import Part
 from epurecli.errors import DataError
 from epurecli.types import Batch
 
@@ -42,6 +44,8 @@ class Dataset:
     scaler: ConditionScaler
     digest: str  # of the content: images, prefixes, conditions, split; the same wherever the files lie
     source: str  # one line for people
+    warnings: tuple[str, ...] = ()  # what may not be as it was meant
+    notes: tuple[str, ...] = ()  # what was taken for what
 
     def __len__(self) -> int:
         return len(self.conditions)
@@ -85,10 +89,11 @@ def _open_folder(config: DataConfig, progress: OnProgress | None, cache_dir: Pat
     listed = survey(config)
     refuse(listed.root, listed.problems)
     source = json.dumps([str(listed.root), str(config.csv_path), config.component_dirs, config.filename_pattern])
+    ink = hashlib.sha256(repr(listed.ink).encode()).hexdigest()[:8]
     spec = PackSpec(
         identity=f"{listed.root.name[:40]}-{hashlib.sha256(source.encode()).hexdigest()[:16]}",
-        fingerprint=listed.located.fingerprint[:32],
-        shape=(len(listed.table.prefixes), len(config.component_dirs), *listed.image_size),
+        fingerprint=f"{listed.located.fingerprint[:32]}-{ink}",
+        shape=(len(listed.table.prefixes), len(config.component_dirs), *padded_size(listed.image_size)),
     )
     pack = find_pack(cache_dir, spec) or build_pack(
         cache_dir,
@@ -96,9 +101,15 @@ def _open_folder(config: DataConfig, progress: OnProgress | None, cache_dir: Pat
         "epurecli.data.survey:decode_block",
         listed.jobs(),
         progress,
-        accept=lambda results: refuse(listed.root, listed.faults(results)),
+        accept=lambda results: _accepted(listed, results),
     )
-    return _assemble(config, pack, listed.table.prefixes, listed.table.columns, listed.train, str(config.root_dir))
+    dataset = _assemble(config, pack, listed.table.prefixes, listed.table.columns, listed.part, str(config.root_dir))
+    return replace(dataset, warnings=(*listed.warnings, *pack.warnings), notes=listed.notes)
+
+
+def _accepted(listed: Survey, results: list[dict[str, Any]]) -> list[str]:
+    refuse(listed.root, listed.faults(results))
+    return listed.oddities(results)
 
 
 def _open_toy(config: DataConfig, progress: OnProgress | None, cache_dir: Path) -> Dataset:
@@ -120,7 +131,7 @@ def _open_toy(config: DataConfig, progress: OnProgress | None, cache_dir: Path) 
         for start in range(0, count, BLOCK)
     )
     pack = find_pack(cache_dir, spec) or build_pack(
-        cache_dir, spec, "epurecli.data.dataset:draw_block", jobs, progress, accept=lambda results: None
+        cache_dir, spec, "epurecli.data.dataset:draw_block", jobs, progress, accept=lambda results: []
     )
     columns = toy.with_norms({name: pack.table[:, i] for i, name in enumerate(toy.COLUMNS)})
     missing = [name for name in config.condition_columns if name not in columns]
@@ -131,22 +142,27 @@ def _open_toy(config: DataConfig, progress: OnProgress | None, cache_dir: Path) 
         pack,
         ToyPrefixes(count),
         columns,
-        toy.is_train(0, count),
+        np.where(toy.is_train(0, count), Part.TRAIN, Part.TEST),
         f"built-in toy set ({count:,} designs, seed {seed})",
     )
 
 
 def _assemble(
-    config: DataConfig, pack: Pack, prefixes: Sequence[str], columns: Columns, is_train: NDArray[np.bool_], source: str
+    config: DataConfig, pack: Pack, prefixes: Sequence[str], columns: Columns, part: NDArray[np.integer], source: str
 ) -> Dataset:
     """Put the pieces together; the digest covers all that a model could learn from."""
-    train, validation = hold_out(np.flatnonzero(is_train), prefixes, config.validation_share)
+    is_train, validation = part != Part.TEST, np.flatnonzero(part == Part.VALIDATION)
+    train = np.flatnonzero(part == Part.TRAIN)
+    if not len(validation):
+        train, validation = hold_out(train, prefixes, config.validation_share)
     names = config.condition_columns
     conditions = np.stack([columns[name] for name in names], axis=1) if names else np.empty((len(is_train), 0))
     digest = hashlib.sha256(json.dumps([config.component_dirs, names, pack.digest]).encode())
-    digest.update("\0".join(prefixes).encode())
+    digest.update("\0".join(prefixes).encode("utf-8", "surrogatepass"))
     digest.update(np.ascontiguousarray(conditions, "<f8").data)
     digest.update(is_train.tobytes())
+    if (part == Part.VALIDATION).any():
+        digest.update(validation.astype("<i8").tobytes())
     return Dataset(
         components=config.component_dirs,
         image_size=pack.images.view.shape[2:],
@@ -155,7 +171,7 @@ def _assemble(
         conditions=conditions,
         train=train,
         validation=validation,
-        test=np.flatnonzero(~is_train),
+        test=np.flatnonzero(part == Part.TEST),
         scaler=fit_scaler(names, columns, train, config.normalized),
         digest=digest.hexdigest(),
         source=source,

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from epurecli.config.schema import DataConfig
-from epurecli.data.layout import BRANCHES, component_folders, require_folder
-from epurecli.data.table import read_csv, split_flags
+from epurecli.data.csv_file import CsvFile, fold, read_csv
+from epurecli.data.layout import BRANCHES, WHOLE, component_folders, file_name, is_picture, listing, require_folder
+from epurecli.data.table import Part, parts_of
 from epurecli.errors import DataError
 
 _DEFAULTS = DataConfig.model_fields
@@ -58,14 +63,14 @@ def find_csv(root: Path) -> Path | None:
         DataError: several, none of that name.
     """
     default = root / "performances.csv"
-    candidates = sorted(root.glob("*.csv"))
+    candidates = [root / name for name in listing(root) if name.lower().endswith(".csv") and name[0] != "."]
     if default.is_file() or not candidates:
         return default if default.is_file() else None
     if len(candidates) > 1:
         names = ", ".join(path.name for path in candidates)
         raise DataError(
             f"{root} has several CSV files ({names}), none called performances.csv",
-            "set data.condition_csv to one of them",
+            f"say which one: --set data.condition_csv={candidates[0]}",
         )
     return candidates[0]
 
@@ -86,28 +91,147 @@ def _components(root: Path) -> dict[str, tuple[int, ...]]:
     return {name: folders[name] for name in ordered_components(folders)}
 
 
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """A config that was read from a folder, and what was taken for what."""
+
+    config: DataConfig
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 def infer_config(root: Path) -> DataConfig:
+    """`infer(root).config`."""
+    return infer(root).config
+
+
+def infer(root: Path, known: Mapping[str, Any] = MappingProxyType({})) -> Inferred:
     """A config for any folder in the data format: components from its folders, conditions from its CSV.
+
+    Args:
+        known: keys of the data section that somebody has chosen; they are not looked for.
 
     Raises:
         NotFound: no such folder.
         DataError: no components, or no CSV to train on.
     """
     require_folder(root)
-    components = tuple(_components(root))
-    csv = find_csv(root)
+    warnings: list[str] = []
+    notes: list[str] = []
+    if "component_dirs" in known:
+        components = tuple(known["component_dirs"])
+    else:
+        components, left_out = _parts(root)
+        warnings += left_out
+    csv = Path(known["condition_csv"]) if known.get("condition_csv") else find_csv(root)
     if csv is None:
         raise DataError(
             f"{root} has no CSV file", "add performances.csv: one row per design with the columns matching and train"
         )
-    names = read_csv(csv).columns
-    conditions = tuple(name for name in DEFAULT_CONDITIONS if name in names)
-    return DataConfig(
-        root_dir=root,
-        condition_csv=None if csv.name == "performances.csv" else csv,
-        component_dirs=components,
-        condition_columns=conditions,
+    table = read_csv(csv)
+    found: dict[str, Any] = {"root_dir": root, "component_dirs": components}
+    found["condition_csv"] = None if csv.name == "performances.csv" and "condition_csv" not in known else csv
+    prefix = str(known.get("prefix_column", _DEFAULTS["prefix_column"].default))
+    pattern = str(known.get("filename_pattern", _DEFAULTS["filename_pattern"].default))
+    if "prefix_column" not in known or "filename_pattern" not in known:
+        prefix, pattern = _naming(root, components, table, known)
+        if prefix != _DEFAULTS["prefix_column"].default:
+            notes.append(f"{csv.name}: column {prefix!r} names the designs (data.prefix_column)")
+        if pattern != _DEFAULTS["filename_pattern"].default:
+            notes.append(f"files are called {pattern} (data.filename_pattern)")
+    found |= {"prefix_column": table.find(prefix) or prefix, "filename_pattern": pattern}
+    if "split_column" not in known:
+        found["split_column"] = _split_column(table, found["prefix_column"])
+        if table.find(_DEFAULTS["split_column"].default) is None and table.find(found["split_column"]):
+            notes.append(f"{csv.name}: column {found['split_column']!r} says what designs are for (data.split_column)")
+    if "condition_columns" not in known:
+        used = {found["prefix_column"], str(found.get("split_column", known.get("split_column")))}
+        chosen, unused = _conditions(table, used)
+        found["condition_columns"] = chosen
+        if not set(chosen) & set(DEFAULT_CONDITIONS) and chosen:
+            notes.append(f"conditions: {', '.join(chosen)} (data.condition_columns)")
+        elif not chosen:
+            notes.append("conditions: none (no column of numbers)")
+        if unused:
+            notes.append(f"columns that are no conditions: {', '.join(unused)} (data.condition_columns adds some)")
+    config = DataConfig.model_validate({**found, **known, "root_dir": root})
+    return Inferred(config, tuple(warnings), tuple(notes))
+
+
+def _parts(root: Path) -> tuple[tuple[str, ...], list[str]]:
+    """Component folders without those of whole designs, and warnings of the latter."""
+    names = tuple(_components(root))
+    whole = [name for name in names if name.lower() in WHOLE]
+    if len(names) - len(whole) < 2:
+        return names, []
+    warnings = [
+        f"{name}/ is taken for pictures of whole designs, not for a part, and left out (data.component_dirs adds it)"
+        for name in whole
+    ]
+    return tuple(name for name in names if name not in whole), warnings
+
+
+def _naming(root: Path, components: Sequence[str], table: CsvFile, known: Mapping[str, Any]) -> tuple[str, str]:
+    """Column of the designs' names and pattern of the files' names: what finds most files of the first component."""
+    default = str(known.get("prefix_column", _DEFAULTS["prefix_column"].default))
+    patterns = [str(known.get("filename_pattern", _DEFAULTS["filename_pattern"].default))]
+    if "filename_pattern" not in known:
+        patterns.append("{prefix}.png")
+    columns = [own for own in [table.find(default)] if own]
+    if "prefix_column" not in known and not columns:
+        columns += [name for name in table.names if len(set(table.column(name))) == len(table)]
+    component = components[0]
+    folders = [root / branch / component for branch in BRANCHES]
+    files = {fold(name) for folder in folders if folder.is_dir() for name in listing(folder)}
+    best, most = (default, patterns[0]), 0
+    for column in columns:
+        for pattern in patterns:
+            hits = sum(fold(file_name(pattern, prefix, component)) in files for prefix in table.column(column))
+            if hits > most:
+                best, most = (column, pattern), hits
+    if columns and not most:
+        return columns[0] if table.find(default) else default, patterns[0]
+    return best
+
+
+def _split_column(table: CsvFile, prefix: str) -> str:
+    """The column `train`, else one whose every cell says what a design is for in so many words."""
+    default = str(_DEFAULTS["split_column"].default)
+    own = table.find(default)
+    if own is not None:
+        return own
+    for name in table.names:
+        cells = table.column(name)
+        spelled = any(cell.isalpha() for cell in cells)  # 0 and 1 may number anything
+        if name != prefix and fold(name) in _SPLITS and spelled and (parts_of(cells) != Part.UNKNOWN).all():
+            return name
+    return default
+
+
+_SPLITS = ("split", "set", "subset", "part", "phase", "usage", "partition")
+
+
+def _conditions(table: CsvFile, used: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Columns that become conditions: those of the plan, or else every other column of numbers; and those left out."""
+    numeric = [
+        name
+        for name in table.names
+        if name not in used and not name.endswith("_norm") and _mostly_numbers(table.numbers(name)[0])
+    ]
+    usual = tuple(own for name in DEFAULT_CONDITIONS if (own := table.find(name)) and own not in used)
+    chosen = usual or tuple(name for name in numeric if not _counts(table.numbers(name)[0]))
+    return chosen, tuple(
+        name for name in table.names if name not in used and name not in chosen and name[-5:] != "_norm"
     )
+
+
+def _mostly_numbers(values: NDArray[np.float64]) -> bool:
+    return bool(len(values)) and bool(np.isfinite(values).mean() > 0.5)
+
+
+def _counts(values: NDArray[np.float64]) -> bool:
+    """Whether a column just numbers the rows."""
+    return len(values) > 2 and bool((np.diff(values) == 1).all())
 
 
 def describe(root: Path) -> Description:
@@ -124,7 +248,8 @@ def describe(root: Path) -> Description:
     modes: Counter[str] = Counter()
     images = {}
     for name, branches in folders.items():
-        paths = [path for branch in branches for path in sorted((root / BRANCHES[branch] / name).glob("*.png"))]
+        places = [root / BRANCHES[branch] / name for branch in branches]
+        paths = [place / file for place in places for file in listing(place) if is_picture(file)]
         images[name] = len(paths)
         for path in paths[:: -(-len(paths) // _SAMPLE)]:
             try:
@@ -133,7 +258,7 @@ def describe(root: Path) -> Description:
                     modes[image.mode] += 1
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
                 modes["unreadable"] += 1
-    rows, columns, train, test = _read_columns(csv) if csv else (0, (), None, None)
+    rows, columns, train, test = _read_columns(csv, _split_column(read_csv(csv), "")) if csv else (0, (), None, None)
     return Description(root, _layout(folders), images, dict(sizes), dict(modes), csv, rows, train, test, columns)
 
 
@@ -145,18 +270,17 @@ def _layout(folders: dict[str, tuple[int, ...]]) -> str:
     return split if 0 not in used else f"{split} and <component>/<prefix>_<component>.png"
 
 
-def _read_columns(csv: Path) -> tuple[int, tuple[ColumnRange, ...], int | None, int | None]:
+def _read_columns(csv: Path, split: str) -> tuple[int, tuple[ColumnRange, ...], int | None, int | None]:
     """Rows, ranges of the numeric columns, and the split sizes."""
-    import pandas as pd
-
-    frame = read_csv(csv)
-    split = _DEFAULTS["split_column"].default
+    table = read_csv(csv)
     ranges = []
-    for name in frame.columns:
-        values = pd.to_numeric(frame[name], errors="coerce")
-        if name != split and values.notna().any():
-            ranges.append(ColumnRange(name, float(values.min()), float(values.max()), int(values.nunique())))
-    if split not in frame.columns:
-        return len(frame), tuple(ranges), None, None
-    train, known = split_flags(frame[split])
-    return len(frame), tuple(ranges), int(train.sum()), int((known & ~train).sum())
+    for name in table.names:
+        values = table.numbers(name)[0]
+        values = values[np.isfinite(values)]
+        if name != split and len(values):
+            ranges.append(ColumnRange(name, float(values.min()), float(values.max()), len(np.unique(values))))
+    own = table.find(split)
+    if own is None:
+        return len(table), tuple(ranges), None, None
+    part = parts_of(table.column(own))
+    return len(table), tuple(ranges), int((part == Part.TRAIN).sum()), int((part == Part.TEST).sum())

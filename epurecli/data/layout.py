@@ -1,21 +1,29 @@
-"""Where the images of a data set lie: `<root>/<component>/...`, `<root>/<train|test>/<component>/...`, or both."""
+"""Where the images of a data set lie: `<root>/<component>/...`, `<root>/<train|val|test>/<component>/...`, or both."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from epurecli.data.csv_file import fold
 from epurecli.data.problems import Problem
+from epurecli.data.table import Part
 from epurecli.errors import DataError, NotFound
 
-BRANCHES = ("", "train", "test")  # sub-folders of the root that may hold component folders
+# Sub-folders of the root that may hold component folders, and what their designs are for.
+BRANCHES = ("", "train", "test", "val", "valid", "validation")
+PART_OF_BRANCH = (Part.UNKNOWN, Part.TRAIN, Part.TEST, Part.VALIDATION, Part.VALIDATION, Part.VALIDATION)
 MISSING = -1
+RESERVED = ("uncertainty", "draws")  # folders of a sampling result that hold no component
+WHOLE = ("full", "whole", "complete", "composite", "all")  # folders of whole designs, beside those of their parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,8 @@ class Located:
     branch: NDArray[np.int8]  # (M, C) index into BRANCHES, or MISSING
     fingerprint: str
     problems: tuple[Problem, ...]
+    other_names: dict[tuple[int, int], str] = field(default_factory=dict)  # files that are called nearly as expected
+    notes: tuple[str, ...] = ()
 
 
 def require_folder(root: Path) -> Path:
@@ -33,7 +43,11 @@ def require_folder(root: Path) -> Path:
     Raises:
         NotFound: there is none.
     """
-    if not root.is_dir():
+    try:
+        there = root.is_dir()
+    except OSError as error:
+        raise NotFound(f"data folder {root} cannot be looked at: {error.strerror}", "check the path") from None
+    if not there:
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise NotFound(
             f"data folder {root} {what}", "give a data folder with --data, or make one: epure data make-toy DIR"
@@ -42,8 +56,9 @@ def require_folder(root: Path) -> Path:
 
 
 def file_name(pattern: str, prefix: str, component: str) -> str:
-    """Plain replacement; `str.format` would let a pattern reach into objects."""
-    return pattern.replace("{prefix}", prefix).replace("{component}", component)
+    """Both placeholders replaced at once: a prefix may hold the text of one. `str.format` would reach into objects."""
+    values = {"{prefix}": prefix, "{component}": component}
+    return re.sub(r"\{prefix\}|\{component\}", lambda found: values[found[0]], pattern)
 
 
 def relative_path(branch: int, component: str, name: str) -> str:
@@ -51,22 +66,44 @@ def relative_path(branch: int, component: str, name: str) -> str:
     return "/".join(filter(None, (BRANCHES[branch], component, name)))
 
 
+def is_picture(name: str) -> bool:
+    """Whether a file is called as a PNG is; `._NAME` is what macOS leaves beside NAME."""
+    return name.lower().endswith(".png") and not name.startswith(".")
+
+
+def listing(folder: Path) -> list[str]:
+    """The names in a folder, sorted.
+
+    Raises:
+        DataError: it cannot be listed.
+    """
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder} cannot be listed: {error.strerror}", "check its permissions") from None
+
+
 def component_folders(root: Path) -> dict[str, tuple[int, ...]]:
-    """Folders that hold PNGs, by component name, with the branches they were found in."""
+    """Folders that hold PNGs, by component name, with the branches they were found in. Hidden ones are none.
+
+    Raises:
+        DataError: a folder cannot be listed.
+    """
     found: dict[str, tuple[int, ...]] = {}
     for index, branch in enumerate(BRANCHES):
         folder = root / branch
         if not folder.is_dir():
             continue
-        for child in sorted(folder.iterdir()):
-            is_branch = not branch and child.name in BRANCHES
-            if child.is_dir() and not is_branch and any(child.glob("*.png")):
-                found[child.name] = (*found.get(child.name, ()), index)
+        for name in listing(folder):
+            child = folder / name
+            is_branch = not branch and name in BRANCHES
+            if not name.startswith(".") and not is_branch and child.is_dir() and any(map(is_picture, listing(child))):
+                found[name] = (*found.get(name, ()), index)
     return found
 
 
 def check_components(components: Sequence[str]) -> None:
-    """Refuse component names that are no plain folder names.
+    """Refuse component names that are no plain folder names, or that a sampling result uses for something else.
 
     Raises:
         DataError: naming it.
@@ -77,58 +114,129 @@ def check_components(components: Sequence[str]) -> None:
                 f"component {name!r} is no plain folder name",
                 "data.component_dirs names folders inside the data folder",
             )
+        if name.lower() in RESERVED:
+            raise DataError(
+                f"no component may be called {name!r}: samples keep something else in a folder of that name",
+                "rename the component's folder and its files",
+            )
 
 
 def locate(
-    root: Path, components: Sequence[str], prefixes: Sequence[str], pattern: str, train: NDArray[np.bool_] | None
+    root: Path, components: Sequence[str], prefixes: Sequence[str], pattern: str, part: NDArray[np.int8] | None
 ) -> Located:
     """Find each design's images by listing the folders once (no opening, one stat per image).
 
-    Where a design's image lies under both train/ and test/, the one that fits its row's split counts.
+    A name that differs only in case, in blanks around it, in how accents are written, or in leading zeros (which
+    spreadsheets drop) is found where that leaves no doubt, and said. Links are followed to regular files. Where a
+    design's image lies under several of train/, val/ and test/, the one that fits its row counts.
     """
     check_components(components)
     branch = np.full((len(prefixes), len(components)), MISSING, np.int8)
     digest = hashlib.sha256()
     problems: list[Problem] = []
+    other_names: dict[tuple[int, int], str] = {}
     for column, component in enumerate(components):
         wanted = {file_name(pattern, prefix, component): row for row, prefix in enumerate(prefixes)}
+        near = {_key(name): row for name, row in wanted.items()} if len(wanted) else {}
+        taken = {_key(name) for name in wanted}
+        unsure = len(taken) < len(wanted)  # two designs differ in nothing else: only exact names tell them apart
         stamps = np.zeros((len(prefixes), 3), np.int64)  # size, modified, changed
         seen_folder = False
+        exact = np.zeros(len(prefixes), bool)
         for index, name in enumerate(BRANCHES):
             folder = root / name / component
             if not folder.is_dir():
                 continue
             seen_folder = True
-            if not folder.resolve().is_relative_to(root):
-                what = "is a link that leaves the data folder"
-                problems.append(
-                    Problem(relative_path(index, component, ""), None, what, "copy the images into the data folder")
-                )
-                continue
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    row = wanted.get(entry.name)
-                    if row is None or (branch[row, column] != MISSING and not _fits(index, train, row)):
+            doubles: dict[int, str] = {}
+            for entry in sorted(_entries(folder), key=lambda entry: entry.name not in wanted):  # exact names first
+                row = wanted.get(entry.name)
+                if row is None:
+                    row = None if unsure or not is_picture(entry.name) else near.get(_key(entry.name))
+                    if row is None or exact[row]:
                         continue
-                    if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+                    if row in doubles:
                         path = relative_path(index, component, entry.name)
-                        what = "is a link that leaves the data folder"
-                        problems.append(Problem(path, None, what, "copy the image into the data folder"))
-                    elif entry.is_file():
-                        status = entry.stat()
-                        stamps[row] = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-                    else:
-                        continue
-                    branch[row, column] = index
+                        what = f"and {doubles[row]} are both called nearly as {prefixes[row]!r} is"
+                        problems.append(Problem(path, None, what, "rename one as the CSV says"))
+                    doubles[row] = entry.name
+                    other = entry.name
+                else:
+                    other = None
+                if branch[row, column] != MISSING and not _fits(index, part, row):
+                    continue
+                status = _regular(entry)
+                if isinstance(status, str):
+                    path = relative_path(index, component, entry.name)
+                    problems.append(Problem(path, None, status, "put an image file there"))
+                    continue
+                stamps[row] = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+                branch[row, column] = index
+                exact[row] = other is None
+                other_names.pop((row, column), None)
+                if other is not None:
+                    other_names[row, column] = other
         if not seen_folder:
             problems.append(_missing_folder(root, component))
         digest.update(f"{component}\0".encode() + stamps.tobytes() + branch[:, column].tobytes())
-    digest.update("\0".join(prefixes).encode())
-    return Located(branch, digest.hexdigest(), tuple(problems))
+    digest.update("\0".join(prefixes).encode("utf-8", "surrogatepass"))
+    notes = _notes(other_names, prefixes, components)
+    return Located(branch, digest.hexdigest(), tuple(problems), other_names, notes)
 
 
-def _fits(branch: int, train: NDArray[np.bool_] | None, row: int) -> bool:
-    return train is not None and BRANCHES[branch] == ("train" if train[row] else "test")
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError as error:
+        raise DataError(f"{folder} cannot be listed: {error.strerror}", "check its permissions") from None
+
+
+def _regular(entry: os.DirEntry[str]) -> os.stat_result | str:
+    """What is known of a regular file, links followed; else what is wrong."""
+    try:
+        status = entry.stat()
+    except FileNotFoundError:
+        return "is a link to nothing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if stat.S_ISREG(status.st_mode):
+        return status
+    return "is a folder" if stat.S_ISDIR(status.st_mode) else "is no regular file"
+
+
+def _key(name: str) -> str:
+    """What names of one design have in common: case, accents, blanks around the parts, leading zeros apart."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"\s+(?=[_.])", "", fold(name)))
+
+
+def near_names(root: Path, component: str, prefix: str, pattern: str) -> list[str]:
+    """Files of a component that are called somewhat like a missing one."""
+    import difflib
+
+    names = [
+        name
+        for branch in BRANCHES
+        if (root / branch / component).is_dir()
+        for name in listing(root / branch / component)
+        if is_picture(name)
+    ]
+    return difflib.get_close_matches(file_name(pattern, prefix, component), names[:5000], n=2, cutoff=0.8)
+
+
+def _notes(other: dict[tuple[int, int], str], prefixes: Sequence[str], components: Sequence[str]) -> tuple[str, ...]:
+    if not other:
+        return ()
+    (row, column), name = next(iter(other.items()))
+    rows = len({row for row, _ in other})
+    return (
+        f"{rows} designs are named nearly as their files, and taken for them: {prefixes[row]!r} is "
+        f"{components[column]}/{name}",
+    )
+
+
+def _fits(branch: int, part: NDArray[np.int8] | None, row: int) -> bool:
+    return part is not None and PART_OF_BRANCH[branch] == part[row]
 
 
 def _missing_folder(root: Path, component: str) -> Problem:

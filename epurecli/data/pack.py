@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from epurecli.errors import CannotWrite, EpureError
 from epurecli.staging import clear_leftovers, staged
 
 BLOCK = 512  # designs per job and per partial digest; part of the digest's definition
-_VERSION = 1
+_VERSION = 2
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -52,10 +53,18 @@ class Pack:
     images: ImageStore  # (M, C, H, W) uint8
     table: np.ndarray  # (M, T) float64, read-only
     digest: str
+    warnings: tuple[str, ...] = ()  # of the images, found when they were decoded
 
 
 def default_cache_dir() -> Path:
-    """`EPURE_CACHE_DIR`, or the platform's cache folder."""
+    """`EPURE_CACHE_DIR`, or the platform's cache folder; where there is no home, one for temporary files."""
+    try:
+        return _chosen_cache_dir()
+    except RuntimeError:  # a container's user without a home
+        return Path(tempfile.gettempdir()) / f"epure-cache-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+
+
+def _chosen_cache_dir() -> Path:
     if chosen := os.environ.get("EPURE_CACHE_DIR"):
         return Path(chosen).expanduser()
     if sys.platform == "win32":
@@ -81,7 +90,7 @@ def find_pack(cache_dir: Path, spec: PackSpec) -> Pack | None:
         if not whole:
             return None
         rows = np.memmap(table, np.float64, "r", shape=table_shape) if spec.table_width else np.empty(table_shape)
-        return Pack(ImageStore(images, spec.shape), rows, header["digest"])
+        return Pack(ImageStore(images, spec.shape), rows, header["digest"], tuple(header["warnings"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None  # absent, or damaged from outside: it is built anew
 
@@ -92,14 +101,14 @@ def build_pack(
     task: str,
     jobs: Iterable[Job],
     progress: OnProgress | None,
-    accept: Callable[[list[Result]], None],
+    accept: Callable[[list[Result]], list[str]],
 ) -> Pack:
     """Run jobs that fill the files, then publish the pack.
 
     Args:
         task, jobs: as `run_jobs`; each job has `start` and `count` and gets `folder` added. Its result holds the
             `digest` of its block of images, or `write_error`.
-        accept: looks at all results and raises if the pack must not be published.
+        accept: looks at all results and raises if the pack must not be published; gives warnings to keep with it.
 
     Raises:
         EpureError: the cache folder cannot be written.
@@ -127,10 +136,10 @@ def build_pack(
             failed = next((result["write_error"] for result in results if "write_error" in result), None)
             if failed:
                 raise CannotWrite(failed)
-            accept(results)
+            warnings = accept(results)
             blocks = "".join(result["digest"] for result in results)
             digest = hashlib.sha256(f"{spec.shape[1:]}{blocks}".encode()).hexdigest()
-            header: dict[str, Any] = {"version": _VERSION, "shape": spec.shape, "digest": digest}
+            header: dict[str, Any] = {"version": _VERSION, "shape": spec.shape, "digest": digest, "warnings": warnings}
             (folder / "pack.json").write_text(json.dumps(header), encoding="utf-8")
             if find_pack(cache_dir, spec) is not None:
                 raise _BuiltMeanwhile

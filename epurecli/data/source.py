@@ -2,31 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from epurecli.config.load import apply_overrides
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
-from epurecli.data.pack import OnProgress
+from epurecli.data.describe import find_csv, infer
+from epurecli.listener import QUIET, Listener
 
 
-def data_section(directory: Path) -> dict[str, Any]:
-    """The `data:` section of a config for a folder, everything read from the folder itself.
+def infer_data(directory: Path, overrides: Sequence[str] = (), listener: Listener = QUIET) -> dict[str, Any]:
+    """The `data:` section of a config for a folder, everything read from the folder itself, and said.
 
-    Raises: NotFound, DataError.
+    Args:
+        overrides: `--set` texts; those of the data section are not looked for in the folder.
+
+    Raises: NotFound, DataError, ConfigError.
     """
-    from epurecli.data.describe import infer_config
+    chosen = apply_overrides({}, overrides).get("data") or {}
+    found = infer(directory, chosen)
+    for text in found.notes:
+        listener.note(text)
+    for text in found.warnings:
+        listener.warn(text)
+    return found.config.model_dump(mode="json")
 
-    return infer_config(directory).model_dump(mode="json")
 
+def open_data(
+    directory: Path | None, own: DataConfig | None = None, listener: Listener = QUIET, *, quiet: bool = False
+) -> Dataset:
+    """A folder of designs, with the settings of a run's `own` data where there is one; else that data itself.
 
-def open_data(directory: Path | None, own: DataConfig | None = None, progress: OnProgress | None = None) -> Dataset:
-    """A folder of designs, with the conditions of a run's `own` data where there is one; else that data itself.
+    Args:
+        quiet: keep what was taken for what to oneself; warnings are told in any case.
 
     Raises: NotFound, DataError.
     """
     if directory is None:
         assert own is not None
-        return open_dataset(own, progress)
-    conditions = {} if own is None else {"condition_columns": own.condition_columns}
-    return open_dataset(DataConfig.model_validate(data_section(directory) | conditions), progress)
+        config = own
+    elif own is None or own.root_dir is None:
+        keep = {} if own is None else {"condition_columns": own.condition_columns, "component_dirs": own.component_dirs}
+        config = infer(directory, keep).config
+    else:
+        config = own.model_copy(update={"root_dir": directory, "condition_csv": _csv_in(directory, own)})
+    dataset = open_dataset(config, listener.progress)
+    if not quiet:
+        tell(dataset, listener)
+    return dataset
+
+
+def tell(dataset: Dataset, listener: Listener) -> None:
+    """Say what was taken for what, and what may not be as it was meant."""
+    for text in dataset.notes:
+        listener.note(text)
+    for text in dataset.warnings:
+        listener.warn(text)
+
+
+def _csv_in(directory: Path, own: DataConfig) -> Path | None:
+    """The CSV of another folder: called as the run's own, else what the folder has."""
+    assert own.csv_path is not None
+    same = directory / own.csv_path.name
+    return same if same.is_file() else find_csv(directory)

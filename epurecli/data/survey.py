@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,30 @@ from numpy.typing import NDArray
 
 from epurecli.config.schema import DataConfig
 from epurecli.data.conditions import norm_name
-from epurecli.data.images import ImageFault, png_size, read_grey
-from epurecli.data.layout import BRANCHES, MISSING, Located, file_name, locate, relative_path, require_folder
+from epurecli.data.images import ImageFault, pad, padded_size, png_size, read_pixels
+from epurecli.data.ink import LIGHT, Ink, Pixels, find_ink, oddity
+from epurecli.data.layout import (
+    BRANCHES,
+    MISSING,
+    PART_OF_BRANCH,
+    Located,
+    file_name,
+    locate,
+    near_names,
+    relative_path,
+    require_folder,
+)
 from epurecli.data.pack import BLOCK, write_block
 from epurecli.data.problems import Problem
-from epurecli.data.table import Table, read_table
+from epurecli.data.table import Part, Table, read_table
 
-_PROBES = 64  # images whose headers decide what size the set has
+_PROBES = 64  # images that decide what size the set has, and what its ink is
+_NEAR = 5  # missing images for which a similar name is looked for
+_ODD = {
+    "blank": "nearly blank (no ink)",
+    "full": "nearly full of ink",
+    "inverted": "mostly ink, up to the edges, as if it were the negative of the others",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +48,18 @@ class Survey:
     config: DataConfig
     table: Table
     located: Located
-    train: NDArray[np.bool_]  # (M,)
+    part: NDArray[np.int8]  # (M,) of Part
     image_size: tuple[int, int]  # of most images; (0, 0) where none could be read
+    ink: Ink
     problems: tuple[Problem, ...]
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what was taken for what
 
     def path(self, row: int, column: int) -> str:
         """Image of design `row`, component number `column`, below the root; also where a missing one would be."""
         component = self.config.component_dirs[column]
-        name = file_name(self.config.filename_pattern, self.table.prefixes[row], component)
+        other = self.located.other_names.get((row, column))
+        name = other or file_name(self.config.filename_pattern, self.table.prefixes[row], component)
         branch = int(self.located.branch[row, column])
         if branch == MISSING:
             siblings = self.located.branch[row]
@@ -53,7 +74,7 @@ class Survey:
             rows = range(start, min(start + BLOCK, count))
             files = [self.path(row, c) if present[row, c] else None for row in rows for c in range(components)]
             job = {"root": str(self.root), "files": files, "start": start, "count": len(rows), "components": components}
-            yield {**job, "size": self.image_size, **extra}
+            yield {**job, "size": self.image_size, "ink": asdict(self.ink), **extra}
 
     def faults(self, results: list[dict[str, Any]]) -> list[Problem]:
         """The problems that decoding found."""
@@ -63,6 +84,18 @@ class Survey:
             for result in results
             for i, what, hint in result["faults"]
         ]
+
+    def oddities(self, results: list[dict[str, Any]]) -> list[str]:
+        """Warnings of images that hold next to nothing, or look like the negative of what the others are."""
+        components = len(self.config.component_dirs)
+        found = [(kind, self.path(i // components, i % components)) for result in results for i, kind in result["odd"]]
+        warnings = []
+        for kind, meaning in _ODD.items():
+            files = [file for one, file in found if one == kind]
+            if files:
+                more = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
+                warnings.append(f"{files[0]}{more}: {meaning}")
+        return warnings
 
 
 def survey(config: DataConfig) -> Survey:
@@ -78,52 +111,81 @@ def survey(config: DataConfig) -> Survey:
     wanted = config.condition_columns
     norms = [norm_name(name) for name in wanted] if config.normalized else []
     table = read_table(config.csv_path, config.prefix_column, config.split_column, wanted, norms)
-    located = locate(root, config.component_dirs, table.prefixes, config.filename_pattern, table.train)
+    located = locate(root, config.component_dirs, table.prefixes, config.filename_pattern, table.part)
     problems = [*table.problems, *located.problems]
 
-    train, split_problems = _split(config, table, located)
-    size = _common_size(root, config, table, located)
-    listed = Survey(root, config, table, located, train, size, ())
+    part, split_problems = _split(config, table, located)
+    listed = Survey(root, config, table, located, part, (0, 0), LIGHT, ())
+    listed = replace(listed, image_size=_common_size(listed))
     absent = {problem.file for problem in located.problems}
     for row, column in np.argwhere(located.branch == MISSING):
-        if config.component_dirs[column] not in absent:
+        component = config.component_dirs[column]
+        if component not in absent:
             hint = "add the image, or take the design's row out of the CSV"
+            if len(problems) < _NEAR:
+                near = near_names(root, component, table.prefixes[row], config.filename_pattern)
+                hint += f"; did you mean {' or '.join(near)}?" if near else ""
             problems.append(Problem(listed.path(row, column), int(table.rows[row]), "is missing", hint))
     problems += split_problems
-    return Survey(root, config, table, located, train, size, tuple(problems))
+    ink = find_ink(_some_pixels(listed), config.ink)
+    notes = [*table.notes, *located.notes, *([f"images: {ink.sentence}"] if ink.sentence else [])]
+    size, whole = listed.image_size, padded_size(listed.image_size)
+    if whole != size:
+        notes.append(f"images of {size[0]} x {size[1]} pixels are padded with paper to {whole[0]} x {whole[1]}")
+    return replace(listed, ink=ink, problems=tuple(problems), warnings=table.warnings, notes=tuple(notes))
 
 
-def _split(config: DataConfig, table: Table, located: Located) -> tuple[NDArray[np.bool_], list[Problem]]:
-    """Training flags from the CSV, else from the folders train/ and test/; and what is wrong with them."""
+def _split(config: DataConfig, table: Table, located: Located) -> tuple[NDArray[np.int8], list[Problem]]:
+    """What each design is for, from the CSV, else from the folders train/, val/ and test/; and what is wrong there."""
     assert config.csv_path is not None
     file = config.csv_path.name
-    train = table.train
-    if train is None:
-        branch = located.branch.max(axis=1)
-        train = branch == BRANCHES.index("train")
-        if not (branch > 0).any() and len(train):
+    of_folder = np.array(PART_OF_BRANCH, np.int8)[np.maximum(located.branch.max(axis=1), 0)]
+    part, problems = table.part, []
+    if part is None:
+        part = of_folder
+        if (part == Part.UNKNOWN).all() and len(part):
             there = ", ".join(table.names)
             what = f"column {config.split_column!r} is missing (the file has {there})"
             hint = "add a column that is True for training designs and False for test ones, or set data.split_column"
-            return train, [Problem(file, 1, what, hint)]
-    problems = []
-    if len(train):
-        for name, count in (("training", int(train.sum())), ("test", int((~train).sum()))):
+            return part, [Problem(file, 1, what, hint)]
+    else:
+        either = (part == Part.VALIDATION) & (of_folder == Part.TRAIN)
+        for row in np.flatnonzero((of_folder != Part.UNKNOWN) & (part != Part.UNKNOWN) & (part != of_folder) & ~either):
+            folder = BRANCHES[max(located.branch[row].max(), 0)]
+            what = f"the CSV says that {table.prefixes[row]!r} is for {_FOR[part[row]]}, its images lie in {folder}/"
+            problems.append(Problem(file, int(table.rows[row]), what, "move the images, or mend the row"))
+    if len(part):
+        for name, count in (("training", (part == Part.TRAIN).sum()), ("test", (part == Part.TEST).sum())):
             if not count:
                 what = f"column {config.split_column!r} leaves no {name} designs"
                 problems.append(Problem(file, None, what, "mark most designs True (training) and some False (test)"))
-    return train, problems
+    return part, problems
 
 
-def _common_size(root: Path, config: DataConfig, table: Table, located: Located) -> tuple[int, int]:
-    """The most frequent (height, width) among images spread over the set."""
-    present = np.argwhere(located.branch != MISSING)
-    sizes: Counter[tuple[int, int]] = Counter()
+_FOR = {Part.TRAIN: "training", Part.VALIDATION: "validation", Part.TEST: "testing"}
+
+
+def _probes(listed: Survey) -> Iterator[Path]:
+    """Images spread over the set."""
+    present = np.argwhere(listed.located.branch != MISSING)
     for row, column in present[:: max(1, len(present) // _PROBES)]:
-        component = config.component_dirs[column]
-        name = file_name(config.filename_pattern, table.prefixes[row], component)
+        yield listed.root / listed.path(int(row), int(column))
+
+
+def _some_pixels(listed: Survey) -> Iterator[Pixels]:
+    for path in _probes(listed):
         try:
-            sizes[png_size(root / relative_path(int(located.branch[row, column]), component, name))] += 1
+            yield read_pixels(path)
+        except ImageFault:
+            continue  # whoever decodes the set will say so
+
+
+def _common_size(listed: Survey) -> tuple[int, int]:
+    """The most frequent (height, width) among images spread over the set."""
+    sizes: Counter[tuple[int, int]] = Counter()
+    for path in _probes(listed):
+        try:
+            sizes[png_size(path)] += 1
         except ImageFault:
             continue
     return sizes.most_common(1)[0][0] if sizes else (0, 0)
@@ -132,19 +194,31 @@ def _common_size(root: Path, config: DataConfig, table: Table, located: Located)
 def decode_block(job: dict[str, Any]) -> dict[str, Any]:
     """A worker's job: decode images, write them to `folder` (if given) as one block, answer with digest and faults."""
     size = tuple(job["size"])
-    block = np.zeros((len(job["files"]), *size), np.uint8)
+    whole = padded_size(size)
+    block = np.zeros((len(job["files"]), *whole), np.uint8)
     root = Path(job["root"])
-    faults = []
+    ink = Ink(**job["ink"])
+    faults, odd = [], []
     for i, file in enumerate(job["files"]):
         if file is None:
             continue  # its absence is known
+        number = i + job["start"] * job["components"]
         try:
-            block[i] = read_grey(root / file, size)
+            pixels = read_pixels(root / file, size)
         except ImageFault as fault:
-            faults.append((i + job["start"] * job["components"], fault.what, fault.hint))
-    result: dict[str, Any] = {"digest": hashlib.sha256(block.data).hexdigest(), "faults": faults}
+            faults.append((number, fault.what, fault.hint))
+            continue
+        if ink.exceeds(pixels):
+            what = f"has levels up to {pixels.high.max()}, where others of the set end far below"
+            faults.append((number, what, "save all images in one way, or set data.ink"))
+        image = ink.read(pixels)
+        block[i] = pad(image, whole)
+        strange = oddity(image)
+        if strange:
+            odd.append((number, strange))
+    result: dict[str, Any] = {"digest": hashlib.sha256(block.data).hexdigest(), "faults": faults, "odd": odd}
     if "folder" in job:
-        offset = job["start"] * job["components"] * size[0] * size[1]
+        offset = job["start"] * job["components"] * whole[0] * whole[1]
         error = write_block(job["folder"], "images.u8", offset, block)
         if error:
             result["write_error"] = error

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from epurecli.data.csv_file import fold, read_csv
 from epurecli.data.problems import Problem
-from epurecli.errors import DataError, NotFound
+from epurecli.errors import DataError
 
-if TYPE_CHECKING:
-    import pandas as pd
+LARGEST = 1e37  # single precision ends at 3.4e38
+_SENTINELS = (-9999.0, -999.0, -99.0, 999.0, 9999.0, 99999.0, -99999.0, 1e30, -1e30, 1e20, -1e20)
+_FAR, _FAR_SENTINEL = 20.0, 3.0  # widths of the middle nine tenths
+_FEW = 8  # rows, below which nothing is called far from the rest
 
-_TRUE = {"true", "1", "1.0", "yes", "t", "y", "train"}
-_FALSE = {"false", "0", "0.0", "no", "f", "n", "test"}
-_FIRST_ROW = 2  # the header is row 1
-_AS_TEXT: dict[str, Any] = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"}
+
+class Part(IntEnum):
+    """What a design is for."""
+
+    TRAIN = 0
+    VALIDATION = 1
+    TEST = 2
+    UNKNOWN = 3
+
+
+_PARTS = {
+    **dict.fromkeys(
+        ("true", "1", "1.0", "yes", "t", "y", "train", "training", "vrai", "oui", "wahr", "ja"), Part.TRAIN
+    ),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), Part.VALIDATION),
+    **dict.fromkeys(
+        ("false", "0", "0.0", "no", "f", "n", "test", "testing", "faux", "non", "falsch", "nein"), Part.TEST
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,35 +46,12 @@ class Table:
 
     prefixes: tuple[str, ...]
     rows: NDArray[np.int64]  # (M,) row of each design in the file
-    train: NDArray[np.bool_] | None  # (M,); None: no such column
+    part: NDArray[np.int8] | None  # (M,) of Part; None: no such column
     columns: dict[str, NDArray[np.float64]]  # numeric columns that were asked for and are there
     names: tuple[str, ...]  # every column of the file
     problems: tuple[Problem, ...]
-
-
-def read_csv(path: Path) -> pd.DataFrame:
-    """The file as text cells, untouched (a prefix `007` stays `007`), without empty lines; the index counts them.
-
-    Raises:
-        NotFound: no such file.
-        DataError: not a CSV that can be read.
-    """
-    import pandas as pd
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-            frame = pd.read_csv(path, index_col=False, skip_blank_lines=False, skipinitialspace=True, **_AS_TEXT)
-    except FileNotFoundError:
-        raise NotFound(f"{path} does not exist", "a data set needs a CSV with one row per design") from None
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path} is empty", "the first row must name the columns") from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path} cannot be read as CSV: {error}", "save it as comma-separated UTF-8 text") from None
-    if len(frame.columns) == 1 and ";" in str(frame.columns[0]):
-        raise DataError(f"{path} is separated by semicolons", "save it with commas, and with points in numbers")
-    frame = frame.fillna("")
-    return frame[(frame != "").any(axis=1)]
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what was taken for what
 
 
 def read_table(
@@ -68,48 +62,94 @@ def read_table(
     Raises:
         NotFound, DataError: as `read_csv`; also when the prefix column is missing, for then nothing can be named.
     """
-    frame = read_csv(path)
-    names = tuple(frame.columns)
+    table = read_csv(path)
     file = path.name
-    if prefix_column not in names:
+    prefix_name = table.find(prefix_column)
+    if prefix_name is None:
         raise DataError(
-            f"{path} has no column {prefix_column!r} for the designs' names; it has {', '.join(names)}",
+            f"{path} has no column {prefix_column!r} for the designs' names; it has {', '.join(table.names)}",
             "set data.prefix_column to the one that holds them",
         )
-    rows = frame.index.to_numpy(np.int64) + _FIRST_ROW
-    named, problems = _prefix_faults(frame[prefix_column], rows, file)
+    cells = table.column(prefix_name)
+    named, problems = _prefix_faults(cells, table.rows, file)
     columns: dict[str, NDArray[np.float64]] = {}
+    warnings, commas = [], []
     required = tuple(required)
     for name in dict.fromkeys((*required, *optional)):
-        if name in names:
-            values, faults = _numbers(frame[name], rows, file)
-            columns[name] = values[named]
-            problems += faults
-        elif name in required:
-            problems.append(_missing_column(file, name, names))
+        own = table.find(name)
+        if own is None:
+            if name in required:
+                problems.append(_missing_column(file, name, table.names))
+            continue
+        values, faults = table.numbers(own)
+        columns[name] = values[named]
+        hint = "fill in the number, or take the row out"
+        words = _words(table.column(own), faults)
+        if words:
+            hint = f"{own} holds words: it cannot be a condition; give numbers, or leave it out of the conditions"
+        problems += [Problem(file, int(table.rows[i]), f"column {own!r} {what}", hint) for i, what in faults]
+        for i in np.flatnonzero(np.abs(values) > LARGEST):
+            what = f"column {own!r} says {values[i]:g}, beyond what single precision holds"
+            problems.append(Problem(file, int(table.rows[i]), what, hint))
+        if name in required:
+            warnings += _odd_values(own, values, table.rows, file)
+        if any("," in cell for cell in table.column(own)):
+            commas.append(own)
 
-    train = None
-    if split_column in names:
-        train, known = split_flags(frame[split_column])
-        for i in np.flatnonzero(~known):
-            what = f"column {split_column!r} says {frame[split_column].iloc[i]!r}, which is neither true nor false"
-            problems.append(Problem(file, int(rows[i]), what, "write True for training, False for testing"))
-        train = train[named]
-    if not len(frame):
+    part = None
+    split_name = table.find(split_column)
+    if split_name is not None:
+        words = table.column(split_name)
+        part = parts_of(words)
+        for i in np.flatnonzero(part == Part.UNKNOWN):
+            what = f"column {split_name!r} says {words[i]!r}, which is neither true nor false"
+            hint = "write True for training and False for testing, or train, val and test"
+            problems.append(Problem(file, int(table.rows[i]), what, hint))
+        part = part[named]
+    if not len(table):
         problems.append(Problem(file, None, "has no rows", "add one row per design"))
     problems.sort(key=lambda problem: problem.row or 0)
-    prefixes = tuple(frame[prefix_column].to_numpy(dtype=object)[named])
-    return Table(prefixes, rows[named], train, columns, names, tuple(problems))
+    prefixes = tuple(cell for cell, kept in zip(cells, named, strict=True) if kept)
+    notes = [*table.notes, *([f"decimal commas in {', '.join(commas)}"] if commas else [])]
+    told = (f"{file}: {'; '.join(notes)}",) if notes else ()
+    return Table(prefixes, table.rows[named], part, columns, table.names, tuple(problems), tuple(warnings), told)
 
 
-def split_flags(cells: pd.Series) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which rows train, and which say clearly whether they do."""
-    words = cells.str.strip().str.lower()
-    train = words.isin(_TRUE).to_numpy()
-    return train, train | words.isin(_FALSE).to_numpy()
+def parts_of(words: Sequence[str]) -> NDArray[np.int8]:
+    """What each cell of a split column says."""
+    return np.array([_PARTS.get(fold(word), Part.UNKNOWN) for word in words], np.int8)
 
 
-def _prefix_faults(cells: pd.Series, rows: NDArray[np.int64], file: str) -> tuple[NDArray[np.bool_], list[Problem]]:
+def _words(cells: Sequence[str], faults: Sequence[tuple[int, str]]) -> bool:
+    """Whether most cells are words rather than numbers: a category."""
+    return sum(bool(cells[i]) for i, _ in faults) * 2 > len(cells)
+
+
+def _odd_values(name: str, values: NDArray[np.float64], rows: NDArray[np.int64], file: str) -> list[str]:
+    """Warnings of values so far from the rest that they ruin the column's scale, and of a column without any scale."""
+    finite = np.isfinite(values)
+    known = values[finite]
+    if len(known) < 2:
+        return []
+    if known.min() == known.max():
+        return [f"{file}: column {name!r} is {known[0]:g} in every row: nothing can be learned from it"]
+    if len(known) < _FEW:
+        return []
+    low, middle, high = np.quantile(known, (0.1, 0.5, 0.9), method="nearest")
+    width = max(high - low, 1e-9 * max(abs(middle), 1e-300))
+    distance = np.abs(values - middle) / width
+    far = finite & ((distance > _FAR) | (np.isin(values, _SENTINELS) & (distance > _FAR_SENTINEL)))
+    if not far.any() or 4 * far.sum() > len(known):
+        return []
+    shown = ", ".join(f"{values[i]:g} (row {rows[i]})" for i in np.flatnonzero(far)[:3])
+    more = f" and {far.sum() - 3} more" if far.sum() > 3 else ""
+    return [
+        f"{file}: column {name!r} says {shown}{more}, far from the rest ({low:g} to {high:g}): if that means 'not "
+        "measured', take those rows out"
+    ]
+
+
+def _prefix_faults(cells: Sequence[str], rows: NDArray[np.int64], file: str) -> tuple[NDArray[np.bool_], list[Problem]]:
     """Which rows have a name of their own, and a problem for each that has not."""
     named = np.ones(len(rows), bool)
     first_row: dict[str, int] = {}
@@ -122,20 +162,6 @@ def _prefix_faults(cells: pd.Series, rows: NDArray[np.int64], file: str) -> tupl
             named[i] = False
             problems.append(Problem(file, row, *fault))
     return named, problems
-
-
-def _numbers(cells: pd.Series, rows: NDArray[np.int64], file: str) -> tuple[NDArray[np.float64], list[Problem]]:
-    """A column as floats, and a problem for each cell that is no finite number."""
-    import pandas as pd
-
-    values = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64)
-    problems = []
-    for i in np.flatnonzero(~np.isfinite(values)):
-        cell = cells.iloc[i]
-        what = f"says {cell!r}, which is no finite number" if cell.strip() else "is empty"
-        hint = "fill in the number, or take the row out"
-        problems.append(Problem(file, int(rows[i]), f"column {cells.name!r} {what}", hint))
-    return values, problems
 
 
 def _prefix_fault(prefix: str) -> tuple[str, str] | None:

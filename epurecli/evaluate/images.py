@@ -93,4 +93,9 @@ def check_sets(**sets: Bits) -> None:
         raise DataError(f"designs of different shapes (C, H, W): {shapes}", "sample and evaluate on the same data set")
     for name, bits in sets.items():
         if len(bits) < _FEWEST:
-            raise DataError(f"{name}: {len(bits)} designs, expected at least {_FEWEST}", "sample more designs")
+            hint = (
+                "sample more designs"
+                if name == "samples"
+                else f"the data needs {_FEWEST} designs for this: mark more rows"
+            )
+            raise DataError(f"{name}: {len(bits)} designs, expected at least {_FEWEST}", hint)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from onnx import ModelProto
+from onnx import ModelProto, helper
 from torch import Tensor
 
 from epurecli.errors import EpureError, UsageError
@@ -48,14 +48,17 @@ def _example(port: Port, shape: list[int], rng: torch.Generator) -> Tensor:
             return torch.randn(shape, generator=rng)
 
 
-def to_onnx(graph: Graph, opset: int = OPSET, facts: Mapping[str, str] | None = None) -> ModelProto:
+def to_onnx(
+    graph: Graph, opset: int = OPSET, facts: Mapping[str, str] | None = None, ir_version: int | None = None
+) -> ModelProto:
     """Trace a graph, every string in a port's shape a dynamic axis.
 
     Args:
         facts: written into the model's own metadata.
+        ir_version: of the file (default: the oldest that has the operators).
 
     Raises:
-        UsageError: an opset that is not supported.
+        UsageError: an opset or file version that is not supported.
         EpureError: an operation that ONNX does not have.
     """
     if opset not in OPSETS:
@@ -87,6 +90,12 @@ def to_onnx(graph: Graph, opset: int = OPSET, facts: Mapping[str, str] | None = 
     model = program.model_proto
     _check_axes(graph, model)
     clean(model)
+    oldest = helper.find_min_ir_version_for(model.opset_import)
+    if ir_version is not None and not oldest <= ir_version <= model.ir_version:
+        raise UsageError(
+            f"--ir-version {ir_version}: operator set {opset} is in files of {oldest} to {model.ir_version}"
+        )
+    model.ir_version = ir_version or oldest
     for key, value in (facts or {}).items():
         model.metadata_props.add(key=key, value=value)
     return model

@@ -27,6 +27,7 @@ def export_folder(
     *,
     names: Collection[str] = (),
     opset: int = OPSET,
+    ir_version: int | None = None,
     verify: bool = True,
     overwrite: bool = False,
     report: OnProgress = lambda what, number, total: None,
@@ -35,6 +36,7 @@ def export_folder(
 
     Args:
         names: only these graphs (default: all that the model has).
+        ir_version: of the files (default: the oldest that has the operators, which old runtimes read).
 
     Raises:
         UsageError: a graph that the model does not have; `out` is in use.
@@ -51,7 +53,7 @@ def export_folder(
     with staged(out, _replaceable(out, overwrite), last=MANIFEST) as folder:
         for number, graph in enumerate(graphs, start=1):
             report(f"{graph.name}: converting", number, len(graphs))
-            model = to_onnx(graph, opset, {**inside, "graph": graph.name})
+            model = to_onnx(graph, opset, {**inside, "graph": graph.name}, ir_version)
             data = model.SerializeToString()
             parity = []
             if verify:

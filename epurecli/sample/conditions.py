@@ -11,7 +11,9 @@ from typing import TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from epurecli.errors import DataError, NotFound, UsageError
+from epurecli.data.csv_file import read_csv
+from epurecli.errors import DataError, UsageError
+from epurecli.listener import QUIET, Listener
 
 MAX_GRID = 1_000_000
 
@@ -103,34 +105,34 @@ def _is_list(value: Value) -> TypeGuard[Sequence[float]]:
     return hasattr(value, "__len__") and not isinstance(value, (str, tuple))
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> NDArray[np.float64]:  # (M, D)
-    """The condition columns of a CSV, one design per row.
+def read_conditions(path: Path, columns: Sequence[str], listener: Listener = QUIET) -> NDArray[np.float64]:  # (M, D)
+    """The condition columns of a CSV, one design per row; columns that the file does not have are NaN.
 
     Raises: NotFound, DataError: names the column or row.
     """
-    import pandas as pd
-
-    if not path.is_file():
-        raise NotFound(f"{path}: no such conditions file")
-    try:
-        table = pd.read_csv(path)
-    except (ValueError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path}: not a readable CSV: {error}") from error
-    missing = [c for c in columns if c not in table.columns]
-    if missing:
+    table = read_csv(path)
+    found = {column: table.find(column) for column in columns}
+    if not any(found.values()):
+        near = [name for name in table.names if difflib.get_close_matches(name, columns, n=1)]
         raise DataError(
-            f"{path}: lacks the condition column{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
-            hint=f"it has {', '.join(map(str, table.columns))}",
+            f"{path}: has none of the condition columns {', '.join(columns)}",
+            hint=f"it has {', '.join(table.names)}" + (f"; did you mean {', '.join(near)}?" if near else ""),
         )
-    if table.empty:
+    if not len(table):
         raise DataError(f"{path}: has no rows")
-    values = table[list(columns)].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
-        row, column = bad[0]
-        found = table[columns[column]].iloc[row]
-        shown = "empty" if pd.isna(found) else repr(found) if isinstance(found, str) else str(found)
-        raise DataError(f"{path}, row {row + 2}: {columns[column]} is {shown}, not a finite number")
+    for text in table.notes:
+        listener.note(f"{path.name}: {text}")
+    unknown = [name for name in table.names if name not in found.values()]
+    if unknown:
+        listener.note(f"{path.name}: columns that are no conditions of this model: {', '.join(unknown)}")
+    values = np.full((len(table), len(columns)), np.nan)
+    for index, own in enumerate(found.values()):
+        if own is None:
+            continue
+        values[:, index], faults = table.numbers(own)
+        if faults:
+            row, what = faults[0]
+            raise DataError(f"{path}, row {table.rows[row]}: {own} {what}", "fill in the number, or take the row out")
     return values
 
 

@@ -22,12 +22,12 @@ def parse_mode(text: str) -> Mode:
 
 
 def parse_component(text: str | int, components: Sequence[str]) -> int:
-    """A component's number or name. Raises: UsageError, naming the components there are."""
+    """A component's name or, where none is called so, number. Raises: UsageError, naming the components there are."""
     text = str(text).strip()
-    if text.isdecimal() and int(text) < len(components):
-        return int(text)
     if text in components:
         return components.index(text)
+    if text.isdecimal() and int(text) < len(components):
+        return int(text)
     near = difflib.get_close_matches(text, components, n=1)
     known = ", ".join(f"{i} {name}" for i, name in enumerate(components))
     raise UsageError(

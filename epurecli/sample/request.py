@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class SampleOptions:
     count: int | None = None
     seed: int = 0
     conditions: NDArray[np.float64] | None = None  # (M, D) raw units; a column of NaN is left open
+    one_each: bool = False  # a design for each row of `conditions`, also where there is one row
     hide: tuple[str | int, ...] = ()  # inpainting: components to draw
     sources: tuple[str | int, ...] = ()  # cross-modal: components that are given
     targets: tuple[str | int, ...] = ()  # cross-modal: components to draw, the rest with them
@@ -62,12 +63,12 @@ def build_request(
     crisp = config.sampling.crisp if options.crisp is None else options.crisp
     if mode.observes:
         return _completions(trained, mode, options, table, crisp, open_data, listener)
-    listed = table is not None and len(table) > 1  # a CSV or a grid: one design per row
+    listed = table is not None and (options.one_each or len(table) > 1)
     number = options.count or (len(table) if table is not None and listed else config.sampling.num_samples)
     if mode is Mode.CONDITIONAL and table is None:
         if not trained.scaler.columns:
             raise UsageError("this model was trained without conditions", hint="use --mode unconditional")
-        source = _fitting(trained, open_data())
+        source = open_data()
         table = source.conditions[source.test]
         listener.note("conditions: those of the test designs (--set-condition, --grid or --conditions-csv give others)")
     return Request(mode, Numbered(number), options.seed, crisp=crisp, conditions=_rows(table, number))
@@ -108,19 +109,6 @@ def _rows(table: NDArray[np.float64] | None, count: int) -> NDArray[np.float64] 
     return None if table is None else table[np.arange(count) % len(table)]
 
 
-def _fitting(trained: TrainedModel, found: Dataset) -> Dataset:
-    """Raises: UsageError: designs that the model was not made for."""
-    components, size = trained.config.data.component_dirs, tuple(trained.config.model.image_size)
-    if found.components != components:
-        raise UsageError(
-            f"the data has {', '.join(found.components)}; the model was trained on {', '.join(components)}"
-        )
-    if tuple(found.image_size) != size:
-        sizes = ["x".join(map(str, pair)) for pair in (found.image_size, size)]
-        raise UsageError(f"the images are {sizes[0]} (height x width); the model was trained on {sizes[1]}")
-    return found
-
-
 def _completions(
     trained: TrainedModel,
     mode: Mode,
@@ -133,11 +121,11 @@ def _completions(
     config = trained.config
     observed = _observed(trained, mode, options, listener)
     if options.partial is not None:
-        partial = _partial(trained, options.partial, observed)
+        partial = _partial(trained, options.partial, observed, listener)
         names, images, masks = list(partial.prefixes), partial.images, partial.mask
         chosen, truth, usual = np.arange(len(names)), options.has_truth, len(names)
     else:
-        source = _fitting(trained, open_data())
+        source = open_data()
         chosen, truth, usual = source.test, True, config.sampling.num_samples
         names, images = [source.prefixes[i] for i in chosen], source.images
         masks = np.broadcast_to(observed, (len(names), len(observed)))
@@ -159,13 +147,14 @@ def _completions(
     )
 
 
-def _partial(trained: TrainedModel, source: Path | Observed, observed: NDArray[np.bool_]) -> Observed:
+def _partial(
+    trained: TrainedModel, source: Path | Observed, observed: NDArray[np.bool_], listener: Listener
+) -> Observed:
     """Designs that are only partly there, less what is to be drawn anew."""
     config, where = trained.config, source if isinstance(source, Path) else "the designs"
     if isinstance(source, Path):
         hidden = frozenset(np.flatnonzero(~observed).tolist())
-        components, pattern = config.data.component_dirs, config.data.filename_pattern
-        found = read_observed(source, components, config.model.image_size, pattern, hidden)
+        found = read_observed(source, config.data, config.model.image_size, hidden, listener=listener)
     else:
         found = Observed(source.prefixes, source.images, source.mask & observed)
     if not found.mask.any(1).all():
@@ -179,6 +168,12 @@ def _partial(trained: TrainedModel, source: Path | Observed, observed: NDArray[n
     return found
 
 
+def _apart(names: Sequence[str | int], components: Sequence[str]) -> tuple[str | int, ...]:
+    """`bt,fpu` as two names, unless a component is called so."""
+    parts = ([name] if str(name) in components else str(name).split(",") for name in names)
+    return tuple(part for some in parts for part in some if str(part).strip())
+
+
 def _observed(trained: TrainedModel, mode: Mode, options: SampleOptions, listener: Listener) -> NDArray[np.bool_]:
     """Which components are given, (C,) bool: `hide` hides, `sources` show."""
     components = trained.config.data.component_dirs
@@ -190,7 +185,7 @@ def _observed(trained: TrainedModel, mode: Mode, options: SampleOptions, listene
             raise UsageError(
                 "--source-component and --target-component belong to --mode cross-modal", hint="use --mask"
             )
-        hide = options.hide
+        hide = _apart(options.hide, components)
         if not hide and options.partial is not None:  # what the designs lack is what is drawn
             return shown
         if not hide:
@@ -203,8 +198,9 @@ def _observed(trained: TrainedModel, mode: Mode, options: SampleOptions, listene
                 "--mask belongs to --mode inpainting", hint="use --source-component and --target-component"
             )
         default = trained.config.sampling.cross_modal
-        given = [parse_component(c, components) for c in options.sources or [default.source_component]]
-        targets = options.targets or (() if options.sources else (default.target_component,))
+        sources = _apart(options.sources, components) or (default.source_component,)
+        given = [parse_component(c, components) for c in sources]
+        targets = _apart(options.targets, components) or (() if options.sources else (default.target_component,))
         wanted = [parse_component(c, components) for c in targets]
         both = [components[i] for i in given if i in wanted]
         if both:

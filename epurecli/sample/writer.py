@@ -11,6 +11,7 @@ from typing import Literal, Self
 
 import numpy as np
 
+from epurecli.data.layout import RESERVED
 from epurecli.errors import EpureError, UsageError
 from epurecli.files import writing
 from epurecli.pictures.section import Side
@@ -21,7 +22,6 @@ from epurecli.sample.sinks import Background, NpzSink, PngSink
 from epurecli.staging import StagedFolder
 
 _LEADING = ("model", "mode", "seed")  # provenance that stands before the conditions in the manifest
-_RESERVED = ("uncertainty", "draws")  # folder names that no component may have
 _FORBIDDEN = frozenset('/\\:*?"<>|')  # not allowed in file names on one system or another
 
 
@@ -73,7 +73,7 @@ class SampleWriter:
             )
         for component in self._components:
             _check_name(component, "component")
-            if component.lower() in _RESERVED:
+            if component.lower() in RESERVED:
                 raise UsageError(f"a component cannot be called {component!r}: results have a folder of that name")
         self._format, self._workers = format, workers
         self._sheet_rows, self._mirror = sheet_rows, mirror

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from epurecli.errors import DataError, NotFound, UsageError
-from epurecli.sample.conditions import MAX_GRID, complete, parse_grid, parse_settings, read_csv
+from epurecli.sample.conditions import MAX_GRID, complete, parse_grid, parse_settings, read_conditions
 
 COLUMNS = ("width_px", "height_px", "d_cons")
 NAN = float("nan")
@@ -104,36 +104,36 @@ def csv(tmp_path: Path, text: str | bytes) -> Path:
 
 def test_a_csv_in_any_column_order_with_more_columns(tmp_path: Path) -> None:
     path = csv(tmp_path, "name,height_px,d_cons,width_px\na,1,2,3\nb,4,5.5,6\n")
-    np.testing.assert_array_equal(read_csv(path, COLUMNS), [[3, 1, 2], [6, 4, 5.5]])
+    np.testing.assert_array_equal(read_conditions(path, COLUMNS), [[3, 1, 2], [6, 4, 5.5]])
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("width_px\n1\n", "lacks the condition columns height_px, d_cons"),
-        ("width_px,height_px\n1,2\n", "lacks the condition column d_cons"),
+        ("a,b\n1,2\n", "has none of the condition columns width_px, height_px, d_cons"),
         ("width_px,height_px,d_cons\n", "has no rows"),
-        ("width_px,height_px,d_cons\n1,2,3\n1,x,3\n", "row 3: height_px is 'x', not a finite number"),
-        ("width_px,height_px,d_cons\n1,2,\n", "row 2: d_cons is empty, not a finite number"),
-        ("width_px,height_px,d_cons\n1,inf,3\n", "row 2: height_px is inf, not a finite number"),
-        ("", "not a readable CSV"),
-        (b"\xff\xfe\x00\xd8", "not a readable CSV"),
-        ("a,b\n1,2\n1,2,3\n", "not a readable CSV"),
+        ("width_px,height_px,d_cons\n1,2,3\n1,x,3\n", "row 3: height_px says 'x', which is no finite number"),
+        ("width_px,height_px,d_cons\n1,2,\n", "row 2: d_cons is empty"),
+        ("width_px,height_px,d_cons\n\n1,inf,3\n", "row 3: height_px says 'inf', which is no finite number"),
+        ("", "is empty"),
+        (b"PK\x03\x04", "is an Excel workbook"),
+        (b"\x00\x01\x02", "is no text"),
+        ("width_px,b\n1,2\n1,2,3\n", "row 3: has 3 cells where the header names 2 columns"),
     ],
 )
 def test_csvs_that_do_not_fit(tmp_path: Path, text: str | bytes, message: str) -> None:
     path = csv(tmp_path, text)
     with pytest.raises(DataError) as caught:
-        read_csv(path, COLUMNS)
+        read_conditions(path, COLUMNS)
     assert caught.value.message.startswith(str(path))
     assert message in caught.value.message
 
 
 def test_a_csv_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="no such conditions file"):
-        read_csv(tmp_path / "no.csv", COLUMNS)
-    with pytest.raises(NotFound):
-        read_csv(tmp_path, COLUMNS)
+    with pytest.raises(NotFound, match="does not exist"):
+        read_conditions(tmp_path / "no.csv", COLUMNS)
+    with pytest.raises(DataError, match="is no file"):
+        read_conditions(tmp_path, COLUMNS)
 
 
 # --- what is left open ------------------------------------------------------------------------------------------------
