@@ -32,9 +32,10 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default: reports/<name>-<n>).")] = None,
 ) -> None:
     """Judge designs: validity, conditioning, inpainting, distribution, novelty, each beside what real designs score."""
-    from epurecli.cli.options import fresh_folder
+    from epurecli.cli.options import check_out
     from epurecli.models.registry import REGISTRY
 
+    check_out(out, REPORTS)
     if what in REGISTRY:
         reports = [_judge(what, checkpoint, data, num_samples, seed, device, nll)]
     elif Path(what).is_dir():
@@ -58,7 +59,7 @@ def evaluate(
         reports = [replace(found, album=portray(samples, reference))]
     else:
         raise UsageError(f"{what!r} is neither a model nor a folder of samples", hint=f"models: {', '.join(REGISTRY)}")
-    _publish(reports, out or fresh_folder(REPORTS, Path(what).name))
+    _publish(reports, out, Path(what).name)
 
 
 def compare(
@@ -73,9 +74,10 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default: reports/compare-<n>).")] = None,
 ) -> None:
     """Put models side by side in one report: mean and spread over seeds, each metric beside what real designs score."""
-    from epurecli.cli.options import fresh_folder
+    from epurecli.cli.options import check_out
     from epurecli.models.registry import entry_of
 
+    check_out(out, REPORTS)
     for model in models:
         entry_of(model)
     numbers = _seeds(seeds)
@@ -86,7 +88,7 @@ def compare(
         for number in numbers:
             run = _train(model, data, budget, number, device) if train else None
             reports.append(_judge(model, run, data, num_samples, number, device, nll))
-    _publish(reports, out or fresh_folder(REPORTS, "compare"))
+    _publish(reports, out, "compare")
 
 
 def _seeds(text: str) -> list[int]:
@@ -121,13 +123,13 @@ def _judge(model: str, run: Path | None, data: Path | None, count: int, seed: in
         return found.evaluate(data, num_samples=count, seed=seed, nll=nll)
 
 
-def _publish(reports: list[Report], folder: Path) -> None:
+def _publish(reports: list[Report], out: Path | None, name: str) -> None:
     """Write the report files and show the table."""
+    from epurecli.cli.options import claimed
     from epurecli.evaluate import summarise, write_reports
 
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder}: holds something already", hint="choose another --out")
-    paths = write_reports(reports, folder)
+    with claimed(out, REPORTS, name) as folder:
+        paths = write_reports(reports, folder)
     summary = summarise(reports)
     _show_summary(summary)
     for note in summary.notes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,7 +73,7 @@ def sample(
     onnx_dir: Annotated[Path | None, typer.Option(help="Exported folder (default: onnx/<model>/<run>).")] = None,
 ) -> None:
     """Draw designs with a trained model: PNGs per component, manifest.csv, contact_sheet.png."""
-    from epurecli.cli.options import check_which, fresh_folder
+    from epurecli.cli.options import check_which, claimed
     from epurecli.cli.ranks import follow_quietly, joined
     from epurecli.models.registry import entry_of
     from epurecli.sample.names import parse_mode
@@ -131,8 +132,11 @@ def sample(
             listener=listener,
         )
         console.note(f"backend: {sampling.engine.name}")
-        folder = out or fresh_folder(run.config.paths.samples_dir, sampling.request.mode.value)
-        sampling.write(folder, format=format, overwrite=overwrite, batch_sz=batch_sz, ranks=ranks, listener=listener)
+        parent, name = run.config.paths.samples_dir, sampling.request.mode.value
+        with claimed(out, parent, name) if ranks.writes else nullcontext(Path()) as folder:
+            sampling.write(
+                folder, format=format, overwrite=overwrite, batch_sz=batch_sz, ranks=ranks, listener=listener
+            )
     if ranks.writes:
         console.say(f"samples: {folder}")
         console.note(f"{len(sampling.request):,} designs; look at {folder / 'contact_sheet.png'}")

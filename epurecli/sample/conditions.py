@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epurecli.data.csv_file import read_csv
+from epurecli.data.table import LARGEST
 from epurecli.errors import DataError, UsageError
 from epurecli.listener import QUIET, Listener
 
@@ -130,6 +131,9 @@ def read_conditions(path: Path, columns: Sequence[str], listener: Listener = QUI
         if own is None:
             continue
         values[:, index], faults = table.numbers(own)
+        faults += [
+            (i, f"says {values[i, index]:g}, too large") for i in np.flatnonzero(abs(values[:, index]) > LARGEST)
+        ]
         if faults:
             row, what = faults[0]
             raise DataError(f"{path}, row {table.rows[row]}: {own} {what}", "fill in the number, or take the row out")
@@ -173,4 +177,6 @@ def _number(text: str, where: str) -> float:
         value = float("nan")
     if not np.isfinite(value):
         raise UsageError(f"{where}: {text!r} is not a finite number")
+    if abs(value) > LARGEST:
+        raise UsageError(f"{where}: {text} is beyond what single precision holds")
     return value

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from epurecli.data.conditions import ConditionScaler
+from epurecli.errors import NumericalError
 from epurecli.pictures.crisp import crisp
 from epurecli.sample.drawn import Drawn, join
 from epurecli.sample.noise import design_noise
@@ -122,6 +123,13 @@ def _block(request: Request, generate: Generate, scaler: ConditionScaler, device
         mask=_padded(mask, block, device) if mask is not None else None,
     )
     draws = generate(query, noise)[:, :count]  # (S, B, C, H, W)
+    finite = torch.isfinite(draws).flatten(2).all(-1).all(0)
+    if not finite.all():  # before anything rounds or cuts: what is no number would become black
+        name = request.names[int((~finite).nonzero()[0, 0])]
+        raise NumericalError(
+            f"the model gives values for {name} that are not finite",
+            "its weights are damaged, or it is asked for conditions far beyond those it was trained on",
+        )
     mean = draws.mean(0).cpu().numpy()
     spread = draws.std(0, correction=0).cpu().numpy() if mask is not None and request.draws > 1 else None
     single = request.draws == 1
