@@ -41,6 +41,7 @@ class Batch:
 
     image: Tensor  # (B, C, H, W) float32 in [0, 1]; or (B, K), what a stage of training has made of it
     condition: Tensor  # (B, D) float32, standardised
+    known: Tensor | None = None  # (B, C) bool, the components that a design has (others are zero); None: all of them
 
     def __len__(self) -> int:
         return len(self.image)

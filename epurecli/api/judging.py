@@ -42,9 +42,10 @@ BEYOND = 0.1  # requests beyond the training range, as a share of all
 
 
 def reference_of(dataset: Dataset, most: int = 5000) -> Reference:
-    """The real designs that samples are held against: the test split, and up to `most` training designs."""
-    train = dataset.train[:: max(1, len(dataset.train) // most)]
-    real = [Designs(dataset.raw_images(rows), dataset.conditions[rows]) for rows in (dataset.test, train)]
+    """The whole designs that samples are held against: the test split, and up to `most` training designs."""
+    whole, test = dataset.whole(dataset.train), dataset.whole(dataset.test)
+    train = whole[:: max(1, len(whole) // most)]
+    real = [Designs(dataset.raw_images(rows), dataset.conditions[rows]) for rows in (test, train)]
     return fit_reference(real[0], real[1], dataset.components, dataset.scaler.columns, np.random.default_rng(0))
 
 
@@ -76,7 +77,7 @@ def judge_model(
         conditional = Designs(_drawn(trained, request, device).images, asked)
     parts = len(dataset.components)
     if parts > 1 and Mode.INPAINTING in trained.model.modes:
-        rows = dataset.test
+        rows = dataset.whole(dataset.test)
         mask = np.ones((len(rows), parts), bool)
         mask[np.arange(len(rows)), np.arange(len(rows)) % parts] = False
         inpainted = Inpainted(complete(trained, dataset, rows, mask, seed, device), dataset.raw_images(rows), mask)

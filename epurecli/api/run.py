@@ -87,7 +87,7 @@ class Run:
 
     @property
     def test(self) -> Designs:
-        """The designs of the run's own data that training never read, whole.
+        """The designs of the run's own data that training never read, with all components that they have.
 
         Raises: NotFound, DataError: the data is not there any more.
         """
@@ -98,7 +98,7 @@ class Run:
             names=tuple(data.prefixes[i] for i in rows),
             columns=data.scaler.columns,
             values=data.conditions[rows],
-            given=np.ones((len(rows), len(data.components)), bool),
+            given=np.ones((len(rows), len(data.components)), bool) if data.known is None else data.known[rows],
         )
 
     def sample(

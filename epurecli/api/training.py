@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -193,6 +193,7 @@ def _opened(
     )
     torch.manual_seed(resolved.training.seed)  # initial weights; everything later has generators of its own
     model = build(resolved)
+    dataset = _trainable(model, dataset, listener)
     if start.init_from is not None:
         source = start.init_from / "best.safetensors" if start.init_from.is_dir() else start.init_from
         checkpoint.load_weights(model, source)
@@ -208,6 +209,18 @@ def _opened(
     together = f", {processes} processes" if processes > 1 else ""
     listener.note(f"model: {resolved.model.type}, {total / 1e6:.2f} M parameters, on {device}{together}")
     return dataset, model
+
+
+def _trainable(model: GenerativeModel, dataset: Dataset, listener: Listener) -> Dataset:
+    """The data without the designs that lack a component, where the model cannot learn from them."""
+    train, validation = dataset.whole(dataset.train), dataset.whole(dataset.validation)
+    left_out = len(dataset.train) + len(dataset.validation) - len(train) - len(validation)
+    if model.learns_from_parts or not left_out:
+        return dataset
+    if not len(train) or not len(validation):
+        raise UsageError(f"{model.config.model.type} trains on whole designs, and the data has too few of them")
+    listener.warn(f"{left_out:,} designs that lack components are left out: this model trains on whole ones")
+    return replace(dataset, train=train, validation=validation)
 
 
 def _check_resumes(folder: Path, dataset: Dataset) -> None:

@@ -16,6 +16,7 @@ from epurecli.config.schema import DataConfig
 from epurecli.data import toy
 from epurecli.data.conditions import Columns, ConditionScaler, fit_scaler
 from epurecli.data.images import padded_size
+from epurecli.data.layout import MISSING
 from epurecli.data.pack import BLOCK, OnProgress, Pack, PackSpec, build_pack, default_cache_dir, find_pack, write_block
 from epurecli.data.problems import refuse
 from epurecli.data.split import hold_out
@@ -44,6 +45,7 @@ class Dataset:
     scaler: ConditionScaler
     digest: str  # of the content: images, prefixes, conditions, split; the same wherever the files lie
     source: str  # one line for people
+    known: NDArray[np.bool_] | None = None  # (M, C) the components that each design has; None: all of them
     warnings: tuple[str, ...] = ()  # what may not be as it was meant
     notes: tuple[str, ...] = ()  # what was taken for what
 
@@ -64,7 +66,12 @@ class Dataset:
         from epurecli.data.batch import to_batch
 
         chosen = np.asarray(indices, np.int64)
-        return to_batch(self.raw_images(chosen), self.scaler.encode(self.conditions[chosen]), device)
+        known = None if self.known is None else self.known[chosen]
+        return to_batch(self.raw_images(chosen), self.scaler.encode(self.conditions[chosen]), device, known)
+
+    def whole(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some designs that lack no component."""
+        return indices if self.known is None else indices[self.known[indices].all(1)]
 
 
 def open_dataset(config: DataConfig, progress: OnProgress | None = None, cache_dir: Path | None = None) -> Dataset:
@@ -103,7 +110,16 @@ def _open_folder(config: DataConfig, progress: OnProgress | None, cache_dir: Pat
         progress,
         accept=lambda results: _accepted(listed, results),
     )
-    dataset = _assemble(config, pack, listed.table.prefixes, listed.table.columns, listed.part, str(config.root_dir))
+    known = listed.located.branch != MISSING
+    dataset = _assemble(
+        config,
+        pack,
+        listed.table.prefixes,
+        listed.table.columns,
+        listed.part,
+        str(config.root_dir),
+        None if known.all() else known,
+    )
     return replace(dataset, warnings=(*listed.warnings, *pack.warnings), notes=listed.notes)
 
 
@@ -148,7 +164,13 @@ def _open_toy(config: DataConfig, progress: OnProgress | None, cache_dir: Path) 
 
 
 def _assemble(
-    config: DataConfig, pack: Pack, prefixes: Sequence[str], columns: Columns, part: NDArray[np.integer], source: str
+    config: DataConfig,
+    pack: Pack,
+    prefixes: Sequence[str],
+    columns: Columns,
+    part: NDArray[np.integer],
+    source: str,
+    known: NDArray[np.bool_] | None = None,
 ) -> Dataset:
     """Put the pieces together; the digest covers all that a model could learn from."""
     is_train, validation = part != Part.TEST, np.flatnonzero(part == Part.VALIDATION)
@@ -161,6 +183,8 @@ def _assemble(
     digest.update("\0".join(prefixes).encode("utf-8", "surrogatepass"))
     digest.update(np.ascontiguousarray(conditions, "<f8").data)
     digest.update(is_train.tobytes())
+    if known is not None:
+        digest.update(known.tobytes())
     if (part == Part.VALIDATION).any():
         digest.update(validation.astype("<i8").tobytes())
     return Dataset(
@@ -175,6 +199,7 @@ def _assemble(
         scaler=fit_scaler(names, columns, train, config.normalized),
         digest=digest.hexdigest(),
         source=source,
+        known=known,
     )
 
 

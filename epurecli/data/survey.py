@@ -118,21 +118,22 @@ def survey(config: DataConfig) -> Survey:
     listed = Survey(root, config, table, located, part, (0, 0), LIGHT, ())
     listed = replace(listed, image_size=_common_size(listed))
     absent = {problem.file for problem in located.problems}
-    for row, column in np.argwhere(located.branch == MISSING):
-        component = config.component_dirs[column]
-        if component not in absent:
-            hint = "add the image, or take the design's row out of the CSV"
-            if len(problems) < _NEAR:
-                near = near_names(root, component, table.prefixes[row], config.filename_pattern)
-                hint += f"; did you mean {' or '.join(near)}?" if near else ""
-            problems.append(Problem(listed.path(row, column), int(table.rows[row]), "is missing", hint))
+    missing = located.branch == MISSING
+    for row in np.flatnonzero(missing.all(1)) if not absent else ():
+        hint = "add its images, or take the design's row out of the CSV"
+        component = config.component_dirs[0]
+        if len(problems) < _NEAR:
+            near = near_names(root, component, table.prefixes[row], config.filename_pattern)
+            hint += f"; did you mean {' or '.join(near)}?" if near else ""
+        problems.append(Problem(listed.path(row, 0), int(table.rows[row]), "is missing, as are its others", hint))
     problems += split_problems
+    lacking = [] if absent else _lacking(listed, missing)
     ink = find_ink(_some_pixels(listed), config.ink)
     notes = [*table.notes, *located.notes, *([f"images: {ink.sentence}"] if ink.sentence else [])]
     size, whole = listed.image_size, padded_size(listed.image_size)
     if whole != size:
         notes.append(f"images of {size[0]} x {size[1]} pixels are padded with paper to {whole[0]} x {whole[1]}")
-    return replace(listed, ink=ink, problems=tuple(problems), warnings=table.warnings, notes=tuple(notes))
+    return replace(listed, ink=ink, problems=tuple(problems), warnings=(*table.warnings, *lacking), notes=tuple(notes))
 
 
 def _split(config: DataConfig, table: Table, located: Located) -> tuple[NDArray[np.int8], list[Problem]]:
@@ -163,6 +164,21 @@ def _split(config: DataConfig, table: Table, located: Located) -> tuple[NDArray[
 
 
 _FOR = {Part.TRAIN: "training", Part.VALIDATION: "validation", Part.TEST: "testing"}
+
+
+def _lacking(listed: Survey, missing: NDArray[np.bool_]) -> list[str]:
+    """A warning of designs that lack some components; they train all the same."""
+    rows = np.flatnonzero(missing.any(1) & ~missing.all(1))
+    if not len(rows):
+        return []
+    each = ", ".join(
+        f"{name} {count:,}" for name, count in zip(listed.config.component_dirs, missing.sum(0), strict=True) if count
+    )
+    first = listed.path(int(rows[0]), int(missing[rows[0]].argmax()))
+    return [
+        f"{len(rows):,} of {len(missing):,} designs lack some components ({each}; {first} is missing): they count with "
+        "those that they have"
+    ]
 
 
 def _probes(listed: Survey) -> Iterator[Path]:

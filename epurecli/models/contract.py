@@ -57,13 +57,13 @@ class Stage:
     objectives: tuple[Objective, ...]
     validate: Loss | None = None  # averaged over the validation designs
     score: Score | None = None  # of all validation designs together, such as a distance between sets
-    encode: Callable[[Tensor], Tensor] | None = None  # what its losses are given instead of images, computed once
+    encode: Callable[[Batch], Tensor] | None = None  # what its losses are given instead of images, computed once
     unit: str = NATS  # of the losses
 
     @torch.no_grad()
     def view(self, batch: Batch) -> Batch:
         """A batch of designs as the stage's losses are given it."""
-        return batch if self.encode is None else Batch(self.encode(batch.image), batch.condition)
+        return batch if self.encode is None else Batch(self.encode(batch), batch.condition)
 
 
 class GenerativeModel(nn.Module, ABC):
@@ -122,6 +122,11 @@ class GenerativeModel(nn.Module, ABC):
     def training_only(self) -> tuple[nn.Module, ...]:
         """Modules that no sample needs (an auxiliary encoder of an early stage, a critic): counted apart."""
         return ()
+
+    @property
+    def learns_from_parts(self) -> bool:
+        """Whether its losses heed `Batch.known`; else it trains on whole designs only."""
+        return False
 
     @property
     def device(self) -> torch.device:

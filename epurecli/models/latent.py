@@ -58,6 +58,10 @@ class LatentModel(GenerativeModel):
         if spec.kind == "flow":
             self.flow = ConditionalFlow(self.latent_size, self.cond_dim, spec.layers, spec.hidden)
 
+    @property
+    def learns_from_parts(self) -> bool:
+        return True
+
     # --- what a model writes ------------------------------------------------------------------------------------------
 
     @property
@@ -102,14 +106,20 @@ class LatentModel(GenerativeModel):
         """`decode` given some components, which come back as they are: (B, C, H, W) observed, (B, C) mask."""
         return self.likelihood.complete(self.maps(z, self.conditioning(condition, present)), observed, mask)
 
-    def encode_whole(self, image: Tensor) -> Tensor:  # (B, C, H, W) -> (B, K)
-        """`encode` of whole designs."""
-        return self.encode(image, show_all(len(image), len(self.components), image.device))
+    def encode_whole(self, batch: Batch) -> Tensor:  # -> (B, K)
+        """`encode` of designs that show all that they have."""
+        return self.encode(batch.image, self.shown(batch))
+
+    def shown(self, batch: Batch) -> Tensor:  # -> (B, C) bool
+        """The components that designs have."""
+        if batch.known is not None:
+            return batch.known
+        return show_all(len(batch), len(self.components), batch.image.device)
 
     def reconstruct(self, batch: Batch) -> Tensor:  # -> (B, C, H, W) in [0, 1]
         """Whole designs through their posterior means, at their conditions."""
         present = torch.ones(len(batch), 1, device=batch.image.device)
-        return self.decode(self.posterior(self.encode_whole(batch.image)).mean, batch.condition, present)
+        return self.decode(self.posterior(self.encode_whole(batch)).mean, batch.condition, present)
 
     def sampler(self, query: Query) -> Sampler:
         if query.observed is None:
@@ -147,11 +157,11 @@ class LatentModel(GenerativeModel):
         """
         present = torch.ones(len(batch), 1, device=batch.image.device)
         embedding = self.conditioning(batch.condition, present)
-        posterior = self.posterior(self.encode_whole(batch.image))
+        posterior = self.posterior(self.encode_whole(batch))
         weights = []
         for n in noise:
             z = posterior.sample(n.normal(self.latent_size))
-            likelihood = self.likelihood.log_prob(self.maps(z, embedding), batch.image).sum(1)
+            likelihood = self.likelihood.log_prob(self.maps(z, embedding), batch.image, batch.known).sum(1)
             weights.append(likelihood + self.prior_log_prob(z, batch.condition, present) - posterior.log_prob(z))
         return torch.stack(weights).logsumexp(0) - math.log(len(weights))
 
@@ -176,6 +186,9 @@ class LatentModel(GenerativeModel):
         stage = step.settings
         assert isinstance(stage, MaskedStage)
         mask = draw_masks(len(batch), len(self.components), mask_probability(step.epoch, stage), stage.masking, step)
+        if batch.known is not None:  # the encoder sees of the subset what there is, or else all that there is
+            mask = mask & batch.known
+            mask = torch.where(mask.any(1, keepdim=True), mask, batch.known)
         present = self.conditioning.draw_presence(len(batch), step)
         return self.elbo(batch, mask, present, self.beta_at(step), step)
 
@@ -187,10 +200,10 @@ class LatentModel(GenerativeModel):
 
     def validate(self, batch: Batch, step: Step) -> Losses:
         """The ELBO on whole designs at full beta, and the IoU of the posterior mean's reconstruction."""
-        mask = show_all(len(batch), len(self.components), batch.image.device)
         present = torch.ones(len(batch), 1, device=batch.image.device)
-        losses = self.elbo(batch, mask, present, self.beta, step)
-        return Losses(losses.total, {**losses.terms, "iou": mean_iou(self.reconstruct(batch), batch.image)})
+        losses = self.elbo(batch, self.shown(batch), present, self.beta, step)
+        iou = mean_iou(self.reconstruct(batch), batch.image, batch.known)
+        return Losses(losses.total, {**losses.terms, "iou": iou})
 
     def flow_loss(self, batch: Batch, step: Step) -> Losses:
         """-log p(z | condition) of posterior samples in the prior's whitened coordinates, nats per design.
@@ -210,10 +223,10 @@ class LatentModel(GenerativeModel):
     def negative_elbo(self, z: Tensor, kl: Tensor, batch: Batch, present: Tensor, beta: float) -> Losses:
         """-log p(x | z) + beta KL, in nats per design: summed over C, H, W and latents, mean over B.
 
-        The target is always the whole design, whatever the encoder was shown.
+        The target is all that the design has, whatever the encoder was shown.
         """
         maps = self.maps(z, self.conditioning(batch.condition, present)).to(z.dtype)
-        nats = (self.likelihood.log_prob(maps, batch.image) * self.recon_weights).mean(0)  # (C,)
+        nats = (self.likelihood.log_prob(maps, batch.image, batch.known) * self.recon_weights).mean(0)  # (C,)
         reconstruction, divergence = -nats.sum(), kl.mean()
         return Losses(reconstruction + beta * divergence, {"recon": reconstruction, "kl": divergence})
 
@@ -224,10 +237,11 @@ class LatentModel(GenerativeModel):
         return self.beta * (min(1.0, (step.epoch + 1) / warm) if warm else 1.0)
 
 
-def mean_iou(image: Tensor, target: Tensor) -> Tensor:  # (B, C, H, W) twice -> scalar
-    """Intersection over union of the parts at threshold 0.5, mean over designs and components; two empty parts
-    agree."""
+def mean_iou(image: Tensor, target: Tensor, known: Tensor | None = None) -> Tensor:  # (B, C, H, W) twice -> scalar
+    """Intersection over union of the parts at threshold 0.5, mean over designs and components (those that are `known`,
+    (B, C)); two empty parts agree."""
     ours, theirs = image > 0.5, target > 0.5
     union = (ours | theirs).sum((-2, -1))
     both = (ours & theirs).sum((-2, -1))
-    return torch.where(union > 0, both / union.clamp_min(1), 1.0).mean()
+    iou = torch.where(union > 0, both / union.clamp_min(1), 1.0)
+    return iou.mean() if known is None else torch.where(known, iou, 0.0).sum() / known.sum()

@@ -25,8 +25,12 @@ class ImageLikelihood(nn.Module, ABC):
         self.components = components
 
     @abstractmethod
-    def log_prob(self, maps: Tensor, image: Tensor) -> Tensor:  # (B, C, H, W) twice -> (B, C)
-        """Nats per component, summed over pixels."""
+    def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None) -> Tensor:
+        """Nats per component, summed over pixels: (B, C, H, W) twice -> (B, C).
+
+        Args:
+            known: (B, C) bool, the components that a design has; the others say nothing, and count zero.
+        """
 
     @abstractmethod
     def image(self, maps: Tensor) -> Tensor:  # (..., C, H, W) -> same, in [0, 1]
@@ -41,8 +45,8 @@ class Gaussian(ImageLikelihood):
     """-SSE: a Gaussian of variance 1/2 without its constant. Source: docs/plan.md,
     beta-VAE."""
 
-    def log_prob(self, maps: Tensor, image: Tensor) -> Tensor:
-        return -(maps - image).square().sum((-2, -1))
+    def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None) -> Tensor:
+        return _of_known(-(maps - image).square().sum((-2, -1)), known)
 
     def image(self, maps: Tensor) -> Tensor:
         return maps.clamp(0, 1)
@@ -64,23 +68,24 @@ class CalibratedGaussian(Gaussian):
         super().__init__(components)
         self.register_buffer("variance", torch.full((components,), 0.05))
 
-    def log_prob(self, maps: Tensor, image: Tensor) -> Tensor:
+    def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None) -> Tensor:
         error = (maps - image).square().sum((-2, -1))  # (B, C)
         pixels = image.shape[-1] * image.shape[-2]
         if self.training:
-            variance = (error.mean(0) / pixels).clamp_min(self.FLOOR)
+            mean = error.mean(0) if known is None else _of_known(error, known).sum(0) / known.sum(0).clamp_min(1)
+            variance = (mean / pixels).clamp_min(self.FLOOR)
             with torch.no_grad():
                 self.variance.lerp_(variance.detach(), 0.05)
         else:
             variance = self.variance
-        return -0.5 * (pixels * (2 * math.pi * variance).log() + error / variance)
+        return _of_known(-0.5 * (pixels * (2 * math.pi * variance).log() + error / variance), known)
 
 
 class Bernoulli(ImageLikelihood):
     """Independent pixels, logits: -BCE. Grey values count as probabilities."""
 
-    def log_prob(self, maps: Tensor, image: Tensor) -> Tensor:
-        return -F.binary_cross_entropy_with_logits(maps, image, reduction="none").sum((-2, -1))
+    def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None) -> Tensor:
+        return _of_known(-F.binary_cross_entropy_with_logits(maps, image, reduction="none").sum((-2, -1)), known)
 
     def image(self, maps: Tensor) -> Tensor:
         return maps.sigmoid()
@@ -91,15 +96,22 @@ class Categorical(ImageLikelihood):
 
     The maps are the components' logits against a background at zero, so C maps say all that there is to say.
     Target shares are the image's own values, the background taking 1 - sum (values are normalised where they sum to
-    more than one). The background's nats are split evenly over the components.
+    more than one). The background's nats are split evenly over the components. Where a component is not known, a pixel
+    that no known one owns may be its own: such a pixel scores log(p_0 + sum of the unknown ones' p).
     """
 
-    def log_prob(self, maps: Tensor, image: Tensor) -> Tensor:
+    def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None) -> Tensor:
+        if known is not None:
+            image = torch.where(known[..., None, None], image, 0.0)
         image = image / image.sum(-3, keepdim=True).clamp_min(1)
         background = 1 - image.sum(-3)
         log_share = F.pad(maps, (0, 0, 0, 0, 1, 0)).log_softmax(-3)
         nats = (image * log_share[..., 1:, :, :]).sum((-2, -1))  # (B, C)
-        ground = (background * log_share[..., 0, :, :]).sum((-2, -1))  # (B,)
+        ground = log_share[..., 0, :, :]
+        if known is not None:
+            unowned = log_share[..., 1:, :, :].masked_fill(known[..., None, None], -torch.inf)
+            ground = torch.cat([ground.unsqueeze(-3), unowned], -3).logsumexp(-3)
+        ground = (background * ground).sum((-2, -1))  # (B,)
         return nats + ground.unsqueeze(-1) / self.components
 
     def image(self, maps: Tensor) -> Tensor:
@@ -111,6 +123,10 @@ class Categorical(ImageLikelihood):
         seen = mask[..., None, None]
         left = (1 - torch.where(seen, observed, 0).sum(-3, keepdim=True)).clamp_min(0)
         return torch.where(seen, observed, left * self.image(maps.masked_fill(seen, -torch.inf)))
+
+
+def _of_known(nats: Tensor, known: Tensor | None) -> Tensor:  # (B, C) twice -> (B, C)
+    return nats if known is None else torch.where(known, nats, 0.0)
 
 
 KINDS: dict[Likelihood, type[ImageLikelihood]] = {

@@ -126,7 +126,7 @@ def _completions(
         chosen, truth, usual = np.arange(len(names)), options.has_truth, len(names)
     else:
         source = open_data()
-        chosen, truth, usual = source.test, True, config.sampling.num_samples
+        chosen, truth, usual = source.whole(source.test), True, config.sampling.num_samples
         names, images = [source.prefixes[i] for i in chosen], source.images
         masks = np.broadcast_to(observed, (len(names), len(observed)))
     number = min(options.count or usual, len(names))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
 from epurecli.nn.distributions import kl_divergence
 from epurecli.nn.noise import GivenNoise
+from epurecli.nn.step import Step
+from epurecli.types import Batch
 
 
 @pytest.mark.parametrize("kind", ["model", "flow"])
@@ -35,7 +39,7 @@ def test_the_importance_bound_rises_from_the_elbo(latent: str, tools) -> None:
     torch.testing.assert_close(bound, single.logsumexp(0) - torch.tensor(256.0).log())
     present = torch.ones(4, 1)
     with torch.no_grad():
-        posterior = model.posterior(model.encode_whole(batch.image))
+        posterior = model.posterior(model.encode_whole(batch))
         embedding = model.conditioning(batch.condition, present)
         samples = [posterior.sample(n) for n in drawn]
         nats = [model.likelihood.log_prob(model.maps(z, embedding), batch.image).sum(1) for z in samples]
@@ -47,8 +51,37 @@ def test_the_importance_bound_rises_from_the_elbo(latent: str, tools) -> None:
 
 def test_the_posterior_of_whole_designs_is_what_is_inferred_from_all_components(latent: str, tools) -> None:
     model = tools.model_of(tools.config_of(latent)).eval()
-    image = tools.batch_for(model, 4).image
+    batch = tools.batch_for(model, 4)
+    image = batch.image
     with torch.no_grad():
-        whole = model.posterior(model.encode_whole(image)).mean
+        whole = model.posterior(model.encode_whole(batch)).mean
         inferred = model.infer(image, torch.ones(image.shape[:2], dtype=torch.bool)).mean
     torch.testing.assert_close(whole, inferred, atol=1e-4, rtol=1e-4)
+
+
+def test_a_component_that_a_design_lacks_makes_no_difference(latent: str, tools) -> None:
+    """Losses are the same whatever stands in the place of what is not known, and learn nothing of it."""
+    whole = tools.model_of(tools.config_of(latent)).eval()  # batch statistics see what the data has: zeros
+    batch, model = tools.batch_for(whole, 6), whole
+    assert model.learns_from_parts
+    known = torch.ones(6, len(model.components), dtype=torch.bool)
+    known[torch.arange(6), torch.arange(6) % len(model.components)] = False
+    known[5] = False
+    known[5, 0] = True
+    for number in range(len(model.stages())):
+        found = []
+        for filler in (0.0, 1.0):
+            model = copy.deepcopy(whole)  # a loss may teach a prior
+            stage = model.stages()[number]
+            if stage.encode is not None:
+                continue
+            image = torch.where(known[..., None, None], batch.image, filler)
+            part = Batch(image, batch.condition, known)
+            step = Step(torch.Generator().manual_seed(3), stage.settings, epoch=5)
+            loss = stage.objectives[0].loss(part, step).total
+            loss.backward()
+            slopes = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+            found.append((loss.detach(), slopes))
+        if found:
+            torch.testing.assert_close(found[0], found[1])
+            assert torch.isfinite(found[0][1]).all()

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -13,6 +14,7 @@ from epurecli.data.check import CheckResult, check
 from epurecli.data.dataset import open_dataset
 from epurecli.data.describe import infer_config
 from epurecli.data.problems import Problem
+from epurecli.data.toy import COMPONENTS
 from epurecli.errors import DataError, EpureError, NotFound
 
 
@@ -30,9 +32,20 @@ def test_good_data_has_no_problems(folder: Path, config):
     assert check(config()).ok
 
 
-def test_a_missing_image(folder: Path, image):
+def test_designs_may_lack_components_but_not_all(folder: Path, image, cache: Path, config):
     image(5).unlink()
-    assert str(only(check(folder))) == "bt/toy_0000005_bt.png (row 7): is missing"
+    found = check(folder)
+    assert found.ok
+    assert "1 of 16 designs lack some components (bt 1; bt/toy_0000005_bt.png is missing)" in found.warnings[0]
+    dataset = open_dataset(config(), cache_dir=cache)
+    assert np.argwhere(~dataset.known).tolist() == [[5, 2]]
+    assert dataset.batch(np.array([4, 5])).known.tolist() == [[True] * 5, [True, True, False, True, True]]
+    assert dataset.whole(np.arange(16)).tolist() == [*range(5), *range(6, 16)]
+    for component in COMPONENTS:
+        image(5, component).unlink(missing_ok=True)
+    problem = only(check(folder))
+    assert (problem.file, problem.row) == ("group_nc/toy_0000005_group_nc.png", 7)
+    assert "is missing, as are its others" in problem.what
 
 
 def test_a_truncated_image(folder: Path, image):
@@ -162,7 +175,8 @@ def test_no_split_column(folder: Path, edit_csv):
 
 def test_everything_at_once(folder: Path, image, edit_csv):
     """One pass names them all, and a faulty row's image is still looked at."""
-    image(1).unlink()
+    for component in COMPONENTS:
+        image(1, component).unlink()
     image(2).write_bytes(b"")
     Image.new("L", (8, 8)).save(image(3))
     edit_csv(
@@ -177,7 +191,7 @@ def test_everything_at_once(folder: Path, image, edit_csv):
     )
     report = check(folder)
     assert sorted((problem.row, problem.file.split("/")[-1]) for problem in report.problems) == [
-        (3, "toy_0000001_bt.png"),
+        (3, "toy_0000001_group_nc.png"),
         (4, "performances.csv"),
         (4, "toy_0000002_bt.png"),
         (5, "toy_0000003_bt.png"),
@@ -237,7 +251,7 @@ def test_a_csv_without_rows(folder: Path, config, edit_csv):
 
 def test_rows_are_counted_as_an_editor_does(folder: Path, edit_csv, image):
     edit_csv(lambda lines: [*lines[:3], "", *lines[3:], "", ",,,"])  # empty lines mean nothing, but count
-    image(5).unlink()
+    image(5).write_bytes(b"")
     assert only(check(folder)).row == 8
 
 

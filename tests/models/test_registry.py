@@ -58,6 +58,8 @@ def test_intersection_over_union_by_hand() -> None:
     image[0, 0, 0], target[0, 0, :, 0] = 0.9, 1.0  # one of three pixels
     image[0, 1, 1, 1] = 0.6  # drawn, but not there
     assert mean_iou(image, target).item() == pytest.approx((1 / 3 + 0 + 1) / 3)  # two empty parts agree
+    known = torch.tensor([[True, False, True]]).expand(image.shape[:2])
+    assert mean_iou(image, target, known).item() == pytest.approx((1 / 3 + 1) / 2)
 
 
 @pytest.mark.parametrize("name", ["vae_toy", "meta_vae_toy"])

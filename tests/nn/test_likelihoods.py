@@ -157,3 +157,28 @@ def test_categorical_completes_by_conditioning_on_the_given_labels(maps: Tensor,
     expected = weights / (1 + weights.sum(1, keepdim=True)) * (parts[:, :1] == 0)
     torch.testing.assert_close(found[:, 1:], expected)
     assert found.sum(1).max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("kind", list(Likelihood))
+def test_what_is_not_known_says_nothing(kind: Likelihood, maps: Tensor, parts: Tensor) -> None:
+    """The score of the known components is that of a set which never had the others, summed over what they may be."""
+    known = torch.tensor([[True, False, True, True]]).expand(B, C)
+    likelihood = likelihood_of(kind, C).double().eval()
+    found = likelihood.log_prob(maps, parts, known)
+    noisy = torch.where(known[..., None, None], parts, 1 - parts)
+    torch.testing.assert_close(likelihood.log_prob(maps, noisy, known), found)
+    torch.testing.assert_close(
+        likelihood.log_prob(maps, parts, torch.ones_like(known)), likelihood.log_prob(maps, parts)
+    )
+    if kind is not Likelihood.CATEGORICAL:
+        assert (found[:, 1] == 0).all()
+        return
+    shares = torch.cat([torch.zeros(B, 1, H, W, dtype=torch.float64), maps], 1).softmax(1)  # background first
+    total = torch.zeros(B, dtype=torch.float64)
+    for b in range(B):
+        for y in range(H):
+            for x in range(W):
+                owners = [c for c in range(C) if known[b, c] and parts[b, c, y, x] == 1]
+                share = shares[b, owners[0] + 1, y, x] if owners else shares[b, 0, y, x] + shares[b, 2, y, x]
+                total[b] += share.log()
+    torch.testing.assert_close(found.sum(1), total)

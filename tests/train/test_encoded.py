@@ -23,7 +23,7 @@ def test_codes_are_those_of_the_designs(make_run, new_model, small) -> None:
     for own, theirs in ((codes.train, run.dataset.train), (codes.validation, run.dataset.validation)):
         picked = np.array([3, 0, 2])
         batch, images = codes.batch(own[picked], run.device), run.dataset.batch(theirs[picked])
-        code = run.model.encode_whole(images.image)
+        code = run.model.encode_whole(images)
         torch.testing.assert_close(batch.image, code)
         torch.testing.assert_close(run.model.posterior(batch.image).mean, run.model.posterior(code).mean)
         assert torch.equal(batch.condition, images.condition)
@@ -35,7 +35,7 @@ def test_a_large_set_is_drawn_from(make_run, new_model, small, monkeypatch) -> N
     run, stage = flow_run(make_run, new_model, small)
     codes = Encoded(run, stage)
     assert (len(codes.train), len(codes.validation), len(codes.codes)) == (20, 7, 27)
-    known = run.model.encode_whole(run.dataset.batch(run.dataset.train).image)
+    known = run.model.encode_whole(run.dataset.batch(run.dataset.train))
     rows = torch.cdist(codes.codes[:20], known).argmin(1)
     assert len(rows.unique()) == 20
     assert rows.max() >= 20  # not the first ones

@@ -51,6 +51,10 @@ class GMRFMVAE(LatentModel):
         self.decoders = ComponentDecoders(count, model)
 
     @property
+    def learns_from_parts(self) -> bool:  # an assembled posterior is of all components together
+        return self.conjugate
+
+    @property
     def latent_size(self) -> int:
         return len(self.components) * self.config.model.latent_dim
 
@@ -84,7 +88,14 @@ class GMRFMVAE(LatentModel):
         return centre, total, torch.ones_like(mask)
 
     def encode(self, image: Tensor, mask: Tensor) -> Tensor:
-        return torch.cat(self._encode_shown(image, mask), dim=1)
+        encoded = self._encode_shown(image, mask)
+        return torch.cat(self._evident(encoded, mask) if self.conjugate else encoded, dim=1)
+
+    def _evident(self, encoded: tuple[Tensor, ...], mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and precisions; of a hidden component there is no evidence."""
+        mean, precision = encoded
+        each = precision.shape[1] // mask.shape[1]
+        return mean, torch.where(mask.repeat_interleave(each, dim=1), precision, 0.0)
 
     def _encode_shown(self, image: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         return self.components_of(torch.where(mask[..., None, None], image, 0.0))
@@ -142,6 +153,8 @@ class GMRFMVAE(LatentModel):
         """
         noise = step.randn(len(batch), self.latent_size)
         prior, encoded = self.gaussian_prior(), self.components_of(batch.image)
+        if batch.known is not None:
+            encoded = self._evident(encoded, batch.known)
         with torch.autocast(noise.device.type, enabled=False):
             if self.conjugate:
                 found = combine_evidence(prior, *self.evidence(*encoded, mask), self.sizes, noise)

@@ -83,13 +83,16 @@ class MetaVAE(LatentModel):
         best code."""
         losses = self._marginal_losses(batch, self.beta, step)
         image = self.likelihood.image(self.marginal_maps(self.marginal_posterior(batch.image).mean))
-        return Losses(losses.total, {**losses.terms, "iou": mean_iou(image, batch.image)})
+        return Losses(losses.total, {**losses.terms, "iou": mean_iou(image, batch.image, batch.known)})
 
     def _marginal_losses(self, batch: Batch, beta: float, step: Step) -> Losses:
         posterior = self.marginal_posterior(batch.image)
         codes = posterior.sample(step.randn(*posterior.mean.shape))
-        nats = (self.likelihood.log_prob(self.marginal_maps(codes), batch.image) * self.recon_weights).mean(0)
+        maps = self.marginal_maps(codes)
+        nats = (self.likelihood.log_prob(maps, batch.image, batch.known) * self.recon_weights).mean(0)
         kl = kl_divergence(posterior, standard_normal(posterior.mean), codes)  # (B, C)
+        if batch.known is not None:
+            kl = torch.where(batch.known, kl, 0.0)
         reconstruction, divergence = -nats.sum(), kl.sum(1).mean()
         return Losses(reconstruction + beta * divergence, {"recon": reconstruction, "kl": divergence})
 
