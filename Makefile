@@ -30,10 +30,10 @@ demo: $(VENV)/.installed
 	@echo "  epure train vae --data YOUR_FOLDER"
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-all: $(VENV)/.installed-test lint sanitize
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.installed-test
 	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .

@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "pictures": {"version"},
     "evaluate": {"version", "errors", "types", "config", "files", "staging", "pictures"},
 }
-MAY_IMPORT["nn"] = MAY_IMPORT["data"] = {"version", "errors", "types", "config", "gmrf", "files", "staging"}
+MAY_IMPORT["nn"] = {"version", "errors", "types", "config", "gmrf", "files", "staging"}
+MAY_IMPORT["data"] = MAY_IMPORT["nn"] | {"listener"}
 MAY_IMPORT["models"] = MAY_IMPORT["nn"] | {"nn", "data"}
 MAY_IMPORT["ranks"] = {"errors"}
 MAY_IMPORT["listener"] = set()

@@ -63,8 +63,12 @@ class Survey:
         branch = int(self.located.branch[row, column])
         if branch == MISSING:
             siblings = self.located.branch[row]
-            branch = int(siblings.max()) if siblings.max() != MISSING else 0
+            branch = int(siblings.max()) if siblings.max() != MISSING else self._branch_of(component)
         return relative_path(branch, component, name)
+
+    def _branch_of(self, component: str) -> int:
+        """The first branch that has a folder of the component."""
+        return next((i for i, name in enumerate(BRANCHES) if (self.root / name / component).is_dir()), 0)
 
     def jobs(self, **extra: Any) -> Iterator[dict[str, Any]]:
         """Decoding jobs for `decode_block`, each for at most BLOCK designs."""

@@ -106,7 +106,7 @@ HIDE_ALL = tuple(word for c in range(5) for word in ("--mask", str(c)))
         (2, (*SAMPLE, "conditional", "--set-condition", "width_px=wide"), "'wide' is not a finite number"),
         (2, (*SAMPLE, "conditional", "--grid", "width_px=9:1:1"), "start <= stop"),
         (2, (*SAMPLE, "conditional", "--grid", "width_px=1", "--set-condition", "width_px=58"), "exclude each other"),
-        (4, (*SAMPLE, "conditional", "--conditions-csv", "no.csv"), "no.csv: no such conditions file"),
+        (4, (*SAMPLE, "conditional", "--conditions-csv", "no.csv"), "no.csv does not exist"),
         (4, (*SAMPLE, "inpainting", "--input", "no-folder"), "no-folder"),
         (4, (*SAMPLE, "inpainting", "--data", "no-folder"), "no-folder"),
         (4, ("sample", "vae", "--checkpoint", "no-run"), "no-run: no such run or checkpoint"),
@@ -221,7 +221,8 @@ FIRST, SECOND = "train/carcass/tyre_000_carcass.png", "train/wall/tyre_001_wall.
 
 
 def delete(root: Path) -> None:
-    (root / FIRST).unlink()
+    for path in root.rglob("tyre_000_*.png"):
+        path.unlink()
 
 
 def truncate(root: Path) -> None:
@@ -250,7 +251,7 @@ def edit(old: str, new: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (delete, f"{FIRST} (row 2): is missing"),
+        (delete, f"{FIRST} (row 2): is missing, as are its others"),
         (truncate, f"{FIRST} (row 2)"),
         (overwrite, f"{FIRST} (row 2)"),
         (resize, f"{FIRST} (row 2)"),
@@ -259,8 +260,8 @@ def edit(old: str, new: str) -> Callable[[Path], None]:
         (edit(r"tyre_002,\d+", "tyre_002,wide"), "performances.csv (row 4)"),
         (edit("tyre_002", "tyre_001"), "tyre_001"),
         (edit("tyre_002", "../../tyre_002"), "../../tyre_002"),
-        (edit("False", "True"), "no test designs"),
-        (edit("matching", "name"), "matching"),
+        (edit("False", "True"), "is for training, its images lie in test/"),
+        (edit("tyre_", "wheel_"), "is missing, as are its others"),
     ],
     ids=[
         "missing",
@@ -300,7 +301,7 @@ def test_a_good_data_set_has_no_problems(epure, wild: Path) -> None:
 
 def test_sampling_with_data_that_does_not_fit(fails, wild: Path, designs: Path, work: Path, epure) -> None:
     said = fails(2, *SAMPLE, "inpainting", "--data", wild)
-    assert "the data has carcass, crown, wall; the model was trained on group_nc" in said
+    assert "there is no folder group_nc (nor train/group_nc)" in said
 
 
 def test_sampling_with_images_of_another_size(fails, tmp_path: Path) -> None:

@@ -28,8 +28,7 @@ from epurecli.data.table import read_table
 from epurecli.errors import EpureError
 from epurecli.export.manifest import graph_file, read_manifest
 from epurecli.models.registry import schema_of
-from epurecli.sample.conditions import parse_grid, parse_settings
-from epurecli.sample.conditions import read_csv as read_conditions
+from epurecli.sample.conditions import parse_grid, parse_settings, read_conditions
 from epurecli.training.state import load_state
 
 CASES = Path(__file__).with_name("cases")
@@ -132,7 +131,7 @@ LOADERS = {
     "table": Loader(
         partial(at, "t.csv", lambda path: read_table(path, "matching", "train", COLUMNS, ())), lambda: [TABLE]
     ),
-    "conditions": Loader(partial(at, "c.csv", lambda path: read_conditions(path, COLUMNS)), lambda: [TABLE[15:]]),
+    "conditions": Loader(partial(at, "c.csv", lambda path: read_conditions(path, COLUMNS)), lambda: [TABLE]),
     "grid": Loader(lambda data: parse_grid(text(data), COLUMNS), lambda: [b"width_px=49:64:4,height_px=45:59:4"]),
     "setting": Loader(lambda data: parse_settings([text(data)], COLUMNS), lambda: [b"width_px=58"]),
     "png": Loader(

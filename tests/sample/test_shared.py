@@ -74,7 +74,7 @@ def test_two_processes_write_the_files_of_one(
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("count", [1, 300])
+@pytest.mark.parametrize("count", [1, pytest.param(300, marks=pytest.mark.slow)])
 def test_any_number_of_processes_draws_any_number_of_designs(count: int, trained: Path, tmp_path: Path, epure) -> None:
     argv = ("sample", "vae", "--mode", "unconditional", "--num-samples", count, "--format", "npz")
     assert epure(*argv, "--out", tmp_path / "1", cwd=trained).code == 0
@@ -82,6 +82,7 @@ def test_any_number_of_processes_draws_any_number_of_designs(count: int, trained
     assert digests(tmp_path / "3") == digests(tmp_path / "1")
 
 
+@pytest.mark.slow
 def test_torchrun_may_start_the_processes(trained: Path, tmp_path: Path, epure) -> None:
     argv = ("sample", "vae", "--mode", "unconditional", "--num-samples", 40)
     assert epure(*argv, "--out", tmp_path / "1", cwd=trained).code == 0
@@ -109,7 +110,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("who", [0, 1])
+@pytest.mark.parametrize("who", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("what", "code", "message"),
     [

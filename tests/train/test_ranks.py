@@ -136,7 +136,9 @@ def test_gradients_and_learned_moments_are_those_of_the_whole_batch(trainer: Tra
     assert done.stdout.count("agrees") == 2 * (2 + 3 + 2)  # stages of the three, the flow among them
 
 
-@pytest.mark.parametrize("model", sorted(REGISTRY))
+@pytest.mark.parametrize(
+    "model", [pytest.param(name, marks=() if name == "vae" else pytest.mark.slow) for name in sorted(REGISTRY)]
+)
 def test_the_curve_does_not_depend_on_how_many_train(model: str, trainer: Trainer) -> None:
     one, two = (trainer.run(model, *small(model), "--devices", str(count)) for count in (1, 2))
     ours, theirs = read_metrics(one), read_metrics(two)
@@ -152,6 +154,7 @@ def test_the_curve_does_not_depend_on_how_many_train(model: str, trainer: Traine
     assert (read_run(one)["host"]["processes"], read_run(two)["host"]["processes"]) == (1, 2)
 
 
+@pytest.mark.slow
 def test_two_processes_stop_together_and_go_on(trainer: Trainer) -> None:
     """SIGTERM to the one that people see: the state is whole, and resuming ends where an uninterrupted run does."""
     settings = [*small("vae", "training.epochs=30"), "--devices", "2"]
@@ -195,6 +198,7 @@ with joined("2", 1, torch.device("cpu"), Ranks, "training") as (ranks, device):
 """
 
 
+@pytest.mark.slow
 def test_what_fails_in_one_process_alone_is_told_there(trainer: Trainer) -> None:
     script = trainer.folder / "failing.py"
     script.write_text(FAILING)
@@ -204,6 +208,7 @@ def test_what_fails_in_one_process_alone_is_told_there(trainer: Trainer) -> None
     assert "process 0 of 2: the connection to another process was lost" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_lost_process_ends_the_others(trainer: Trainer) -> None:
     process = subprocess.Popen(
         trainer.command("vae", *small("vae", "training.epochs=100000"), "--devices", "2"),
@@ -219,6 +224,7 @@ def test_a_lost_process_ends_the_others(trainer: Trainer) -> None:
     assert "--resume" not in rest  # nothing has been saved so early
 
 
+@pytest.mark.slow
 def test_torchrun_may_start_the_processes(trainer: Trainer) -> None:
     arguments = ["--standalone", "--nproc-per-node", "2", "-m", "epurecli", "train", "vae", *small("vae")]
     done = subprocess.run(

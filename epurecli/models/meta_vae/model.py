@@ -18,6 +18,7 @@ from epurecli.nn.step import Step
 from epurecli.types import Batch, Losses
 
 MARGINAL, META = "marginal", "meta"
+UNCLAIMED = 1e4  # a logit so low that a softmax gives nothing
 
 
 class MetaVAE(LatentModel):
@@ -89,6 +90,8 @@ class MetaVAE(LatentModel):
         posterior = self.marginal_posterior(batch.image)
         codes = posterior.sample(step.randn(*posterior.mean.shape))
         maps = self.marginal_maps(codes)
+        if batch.known is not None:  # nothing can be said of the others here: they claim no pixel
+            maps = maps.masked_fill(~batch.known[..., None, None], -UNCLAIMED)
         nats = (self.likelihood.log_prob(maps, batch.image, batch.known) * self.recon_weights).mean(0)
         kl = kl_divergence(posterior, standard_normal(posterior.mean), codes)  # (B, C)
         if batch.known is not None:
