@@ -103,7 +103,7 @@ def test_the_manifest_describes_every_graph(exported) -> None:
         assert json.loads(inside["components"]) == ["one", "two", "three"]
 
 
-@pytest.mark.parametrize("kind", ["vae", "conjugate gmrf_mvae"])
+@pytest.mark.parametrize("kind", ["vae", pytest.param("conjugate gmrf_mvae", marks=pytest.mark.slow)])
 def test_nothing_of_the_machine_is_inside(exported, kind: str) -> None:
     _, folder = exported(kind)
     package = Path(epurecli.__file__).parents[1]

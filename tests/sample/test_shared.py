@@ -51,8 +51,8 @@ def run(folder: Path, *argv: object, torchrun: int = 0, code: int = 0) -> subpro
     [
         ("unconditional", "torch", "npz"),
         ("conditional", "onnx", "png"),
-        ("inpainting", "torch", "png"),
-        ("cross-modal", "onnx", "npz"),
+        pytest.param("inpainting", "torch", "png", marks=pytest.mark.slow),
+        pytest.param("cross-modal", "onnx", "npz", marks=pytest.mark.slow),
         pytest.param("unconditional", "onnx", "png", marks=pytest.mark.slow),
         pytest.param("conditional", "torch", "npz", marks=pytest.mark.slow),
         pytest.param("inpainting", "onnx", "npz", marks=pytest.mark.slow),
