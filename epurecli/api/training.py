@@ -13,11 +13,11 @@ import torch
 from epurecli import checkpoint
 from epurecli.api.engines import parse_device
 from epurecli.api.run import Run
-from epurecli.config import RunConfig, load_config
+from epurecli.config import RunConfig, dump_config, load_config
 from epurecli.data.dataset import Dataset, open_dataset
 from epurecli.data.source import infer_data, tell
 from epurecli.errors import NotFound, UsageError
-from epurecli.files import Lock
+from epurecli.files import Lock, write_atomic
 from epurecli.listener import QUIET, Listener
 from epurecli.models.contract import GenerativeModel
 from epurecli.models.registry import REGISTRY, build, schema_of
@@ -118,6 +118,8 @@ def run_training(
     autocast = in_bfloat16(resolved.training.precision, device)
     # Two commands that go on with one run would overwrite each other's state.
     with Lock(folder / ".lock", str(folder)) if ranks.writes else nullcontext():
+        if start.resume is not None and ranks.writes:  # more epochs, now that nothing is refused any more
+            write_atomic(folder / "config.yaml", dump_config(resolved).encode())
         threads = Threads(fixed=resolved.training.deterministic or ranks.count > 1)
         seed, reporter = resolved.training.seed, watch(folder)
         job = TrainingJob(model, dataset, folder, seed, device, autocast, reporter, ranks, threads)

@@ -80,8 +80,7 @@ def train(
     from epurecli.api.training import Start, resolve
     from epurecli.cli.progress import listening
     from epurecli.cli.training import show_training
-    from epurecli.config import dump_config, load_config
-    from epurecli.files import write_atomic
+    from epurecli.config import load_config
     from epurecli.models.registry import schema_of
     from epurecli.training.ranks import TrainingRanks
 
@@ -97,6 +96,4 @@ def train(
         resolved = load_config(resume / "config.yaml", schema_of, set_)
     start = Start(out=out, resume=resume, init_from=init_from, stage=stage)
     with joined(devices, num_nodes, where, TrainingRanks, "training") as (ranks, where):
-        if resume is not None and set_ and ranks.writes:  # more epochs
-            write_atomic(resume / "config.yaml", dump_config(resolved).encode())
         show_training(resolved, where, start, tensorboard, ranks)

@@ -39,6 +39,7 @@ class CsvFile:
     rows: NDArray[np.int64]  # (M,) each row's number in the file, as a spreadsheet counts; the header is row 1
     separator: str
     notes: tuple[str, ...]  # how it was read, where that is not the plain way
+    twice: str | None = None  # what is wrong, where two columns have one name: which is meant cannot be told
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -69,7 +70,7 @@ def read_csv(path: Path) -> CsvFile:
 
     Raises:
         NotFound: no such file.
-        DataError: empty, no table, a header that names a column twice, or a row with more cells than the header.
+        DataError: empty, no table, or a row with more cells than the header.
     """
     text, encoding = _decoded(path)
     notes = [] if encoding in ("utf-8", "utf-8-sig") else [f"text in {encoding}"]
@@ -154,15 +155,12 @@ def _table(path: Path, records: list[tuple[int, list[str]]], separator: str, not
         if any(index < len(record) and record[index] for _, record in body):
             raise DataError(f"{path}: column {index + 1} holds values but has no name", "name it in the first row")
     kept = [index for index in range(width) if index not in spare]
-    twice = [name for name, count in Counter(fold(names[index]) for index in kept).items() if count > 1]
-    if twice:
-        spelled = [names[index] for index in kept if fold(names[index]) == twice[0]]
-        raise DataError(
-            f"{path}: {len(spelled)} columns are called {spelled[0]!r}", "give each column a name of its own"
-        )
+    double = [name for name, count in Counter(fold(names[index]) for index in kept).items() if count > 1]
+    spelled = [names[index] for index in kept if double and fold(names[index]) == double[0]]
+    twice = f"{len(spelled)} columns are called {spelled[0]!r}" if spelled else None
     cells = tuple(tuple(record[index] if index < len(record) else "" for index in kept) for _, record in body)
     rows = np.array([number for number, _ in body], np.int64)
-    return CsvFile(path, tuple(names[index] for index in kept), cells, rows, separator, tuple(notes))
+    return CsvFile(path, tuple(names[index] for index in kept), cells, rows, separator, tuple(notes), twice)
 
 
 def parse_numbers(cells: Iterable[str], continental: bool) -> tuple[NDArray[np.float64], list[tuple[int, str]]]:

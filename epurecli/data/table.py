@@ -106,6 +106,8 @@ def read_table(
             hint = "write True for training and False for testing, or train, val and test"
             problems.append(Problem(file, int(table.rows[i]), what, hint))
         part = part[named]
+    if table.twice:
+        problems.append(Problem(file, 1, table.twice, "give each column a name of its own"))
     if not len(table):
         problems.append(Problem(file, None, "has no rows", "add one row per design"))
     problems.sort(key=lambda problem: problem.row or 0)

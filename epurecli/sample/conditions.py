@@ -119,6 +119,8 @@ def read_conditions(path: Path, columns: Sequence[str], listener: Listener = QUI
             f"{path}: has none of the condition columns {', '.join(columns)}",
             hint=f"it has {', '.join(table.names)}" + (f"; did you mean {', '.join(near)}?" if near else ""),
         )
+    if table.twice:
+        raise DataError(f"{path}: {table.twice}", "give each column a name of its own")
     if not len(table):
         raise DataError(f"{path}: has no rows")
     for text in table.notes:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from epurecli.data.csv_file import fold, parse_numbers, read_csv
 from epurecli.errors import DataError
+from epurecli.sample.conditions import read_conditions
 
 WORDS = st.text("abcéßüÀ øxyz_-()#1", min_size=1, max_size=8).map(lambda s: s.strip() or "x")
 NUMBERS = st.one_of(
@@ -120,5 +121,6 @@ def test_names_match_but_for_case_blanks_and_accents(tmp_path: Path) -> None:
 def test_columns_that_cannot_be_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("x,y,X \n1,2,3\n")
+    assert read_csv(path).twice == "2 columns are called 'x'"
     with pytest.raises(DataError, match="2 columns are called 'x'"):
-        read_csv(path)
+        read_conditions(path, ("x", "y"))
