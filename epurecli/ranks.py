@@ -6,10 +6,16 @@ them (`train/ranks.py`), sampling the designs (`sample/shared.py`). Rank 0 alone
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import pickle
+import shutil
+import signal
 import socket
+import sys
+import tempfile
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LOOPBACK = ("lo", "lo0")
+MEETING = "EPURE_MEETING"  # in the environment of the processes of one machine: the folder where they find each other
+_ENDING = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
 _HELD: deque[Any] = deque(maxlen=16)  # the newest collectives, to the end of the process
 
 
@@ -137,17 +145,67 @@ def connect(devices: int, nodes: int, device: torch.device) -> Fabric:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     if nodes == 1:
         _stay_on_this_machine()
+        _forget_stale_ranks()
     # What depends on a clock is agreed on beside the GPUs, which need not wait for it.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    strategy = DDPStrategy(process_group_backend=backend)
+    alone = nodes == 1 and launched() is None and not _on_slurm(devices)
+
+    class Strategy(DDPStrategy):
+        def setup_environment(self) -> None:
+            if alone:  # torch's own store listens on every interface, and anyone may write to it
+                rank, where = int(os.environ["LOCAL_RANK"]), f"file://{os.environ[MEETING]}/store"
+                torch.distributed.init_process_group(backend, init_method=where, rank=rank, world_size=devices)
+            super().setup_environment()
+
+    strategy = Strategy(process_group_backend=backend)
     plugins = None if launched() or _on_slurm(devices * nodes) else LightningEnvironment()
     fabric = Fabric(accelerator=device.type, strategy=strategy, devices=devices, num_nodes=nodes, plugins=plugins)
+    if alone and MEETING not in os.environ:
+        os.environ[MEETING] = folder = tempfile.mkdtemp(prefix="epure-")  # nobody else may look into it
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     try:
-        fabric.launch()
+        with _ending_at_once(fabric):
+            fabric.launch()
     except (RuntimeError, ValueError) as error:
         end_children(fabric, failed=True)
         raise EpureError(f"the processes could not be connected: {error}") from error
     return fabric
+
+
+def _forget_stale_ranks() -> None:
+    """A shell may still hold ranks of something that ended: Fabric's own processes have a world besides."""
+    if launched() is None and not ("WORLD_SIZE" in os.environ and MEETING in os.environ):
+        for name in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", MEETING):
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def _ending_at_once(fabric: Fabric) -> Iterator[None]:
+    """While processes connect, they wait in C++, where Python hears no signal: a thread does, and ends them all."""
+    if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":
+        yield
+        return
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+
+    def listen() -> None:
+        while number := os.read(read, 1)[0]:
+            if number in _ENDING:
+                for child in getattr(fabric.strategy.launcher, "procs", []):
+                    child.kill()
+                os._exit(128 + number)
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.write(write, b"\0")
+        listener.join()
+        os.close(read)
+        os.close(write)
 
 
 def _on_slurm(count: int) -> bool:

@@ -1,6 +1,8 @@
 // A group: as many matrices as a vector has lanes, walked by one thread.
 #pragma once
 
+#include <new>
+
 #include "kernels.h"
 #include "pool.h"
 #include "transpose.h"
@@ -61,14 +63,20 @@ inline V not_finite(V x, V bad) {
   return choose(none == none, bad, splat<V>(1));
 }
 
-// Runs `work(rank)` on the call's threads and returns the earliest bad row of all.
+constexpr long kStarved = -2;  // in the place of a bad row: a thread had no memory
+
+// Runs `work(rank)` on the call's threads and returns the earliest bad row of all. No exception may leave a thread.
 template <class Work>
 struct Crew {
   const Work& work;
   long worst[256];
   static void enter(void* self, int rank) {
     Crew& crew = *static_cast<Crew*>(self);
-    crew.worst[rank] = crew.work(rank);
+    try {
+      crew.worst[rank] = crew.work(rank);
+    } catch (const std::bad_alloc&) {
+      crew.worst[rank] = kStarved;
+    }
   }
 };
 // `cost` of an item in vector operations, roughly: waking a thread for less than some 20 us of work costs more than it saves.
@@ -83,8 +91,10 @@ inline long on_threads(int threads, long items, double cost, const Work& work) {
   for (int i = 0; i < count; ++i) crew.worst[i] = -1;
   run_parallel(count, Crew<Work>::enter, &crew);
   long first = -1;
-  for (int i = 0; i < count; ++i)
+  for (int i = 0; i < count; ++i) {
+    if (crew.worst[i] == kStarved) throw std::bad_alloc();
     if (crew.worst[i] >= 0 && (first < 0 || crew.worst[i] < first)) first = crew.worst[i];
+  }
   return first;
 }
 
