@@ -194,6 +194,7 @@ def _ending_at_once(fabric: Fabric) -> Iterator[None]:
             if number in _ENDING:
                 for child in getattr(fabric.strategy.launcher, "procs", []):
                     child.kill()
+                    child.wait()
                 os._exit(128 + number)
 
     listener = threading.Thread(target=listen, daemon=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -222,6 +224,37 @@ def test_a_lost_process_ends_the_others(trainer: Trainer) -> None:
     assert process.returncode == 1
     assert "training ended in process 0 of 2: the connection to another process was lost" in rest
     assert "--resume" not in rest  # nothing has been saved so early
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_command_that_waits_for_another_machine(number: int, trainer: Trainer) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        trainer.command("vae", *small("vae"), "--devices", "2", "--num-nodes", "2"),
+        cwd=trainer.folder, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"},
+    )  # fmt: skip
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not (child := children.read_text().split()):
+        time.sleep(0.1)
+    time.sleep(3)
+    process.send_signal(number)
+    process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert not Path("/proc", child[0]).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stale", [{"NODE_RANK": "1"}, {"LOCAL_RANK": "0"}, {"WORLD_SIZE": "4", "LOCAL_RANK": "2"}])
+def test_ranks_that_a_shell_still_holds_are_forgotten(stale: dict[str, str], trainer: Trainer) -> None:
+    done = subprocess.run(
+        trainer.command("vae", *small("vae", "training.epochs=1"), "--devices", "2"),
+        cwd=trainer.folder, capture_output=True, text=True, timeout=100, env={**os.environ, **stale},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
