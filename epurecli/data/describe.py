@@ -15,6 +15,8 @@ from PIL import Image
 
 from epurecli.config.schema import DataConfig
 from epurecli.data.csv_file import CsvFile, fold, read_csv
+from epurecli.data.images import ImageFault, read_pixels
+from epurecli.data.ink import find_ink
 from epurecli.data.layout import BRANCHES, WHOLE, component_folders, file_name, is_picture, listing, require_folder
 from epurecli.data.table import Part, parts_of
 from epurecli.errors import DataError
@@ -23,6 +25,8 @@ _DEFAULTS = DataConfig.model_fields
 KNOWN_COMPONENTS: tuple[str, ...] = _DEFAULTS["component_dirs"].default
 DEFAULT_CONDITIONS: tuple[str, ...] = _DEFAULTS["condition_columns"].default
 _SAMPLE = 64  # images per component whose headers are read
+_COMPARED = 4  # designs in which a picture is held against those of the other components
+_SAME = 0.95  # intersection over union from which on it shows the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,7 @@ def infer(root: Path, known: Mapping[str, Any] = MappingProxyType({})) -> Inferr
 def _parts(root: Path) -> tuple[tuple[str, ...], list[str]]:
     """Component folders without those of whole designs, and warnings of the latter."""
     names = tuple(_components(root))
-    whole = [name for name in names if name.lower() in WHOLE]
+    whole = [name for name in names if name.lower() in WHOLE or _shows_all(root, name, names)]
     if len(names) - len(whole) < 2:
         return names, []
     warnings = [
@@ -169,6 +173,31 @@ def _parts(root: Path) -> tuple[tuple[str, ...], list[str]]:
         for name in whole
     ]
     return tuple(name for name in names if name not in whole), warnings
+
+
+def _shows_all(root: Path, name: str, names: Sequence[str]) -> bool:
+    """Whether some pictures of a folder show what those of all other folders show together."""
+    others = [other for other in names if other != name and other.lower() not in WHOLE]
+    if len(others) < 2:
+        return False
+    tried = 0
+    for branch in BRANCHES:
+        folder = root / branch / name
+        for file in [file for file in listing(folder) if is_picture(file)][:_COMPARED] if folder.is_dir() else ():
+            beside = [root / branch / other / file.replace(name, other) for other in others]
+            try:
+                pictures = [read_pixels(path) for path in (folder / file, *(path for path in beside if path.is_file()))]
+            except ImageFault:
+                continue
+            if len(pictures) < 3 or len({picture.low.shape for picture in pictures}) > 1:
+                continue
+            ink = find_ink(pictures)
+            ours, *rest = (ink.read(picture) > 127 for picture in pictures)
+            together = np.logical_or.reduce(rest)
+            if (ours & together).sum() < _SAME * (ours | together).sum():
+                return False
+            tried += 1
+    return tried > 1
 
 
 def _naming(root: Path, components: Sequence[str], table: CsvFile, known: Mapping[str, Any]) -> tuple[str, str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from epurecli.data.check import check
 from epurecli.data.dataset import open_dataset
-from epurecli.data.describe import describe, find_csv, infer_config, ordered_components
+from epurecli.data.describe import describe, find_csv, infer, infer_config, ordered_components
 from epurecli.data.toy import COMPONENTS
 from epurecli.errors import DataError, NotFound
 
@@ -91,3 +93,36 @@ def test_folders_that_hold_no_data(folder: Path, tmp_path: Path):
 def test_damaged_images_are_counted_not_raised(folder: Path, image):
     image(0).write_bytes(b"")
     assert describe(folder).modes == {"L": 79, "unreadable": 1}
+
+
+@pytest.mark.parametrize("name", ["full", "whole_section"])
+def test_pictures_of_whole_designs_are_no_component(folder: Path, name: str):
+    (folder / name).mkdir()
+    for path in (folder / "bt").iterdir():
+        prefix = path.name.removesuffix("_bt.png")
+        parts = [np.asarray(Image.open(folder / c / f"{prefix}_{c}.png")) for c in COMPONENTS]
+        Image.fromarray(np.maximum.reduce(parts)).save(folder / name / f"{prefix}_{name}.png")
+    found = infer(folder)
+    assert found.config.component_dirs == COMPONENTS
+    assert f"{name}/ is taken for pictures of whole designs" in found.warnings[0]
+    assert infer(folder, {"component_dirs": ["bt", name]}).config.component_dirs == ("bt", name)
+
+
+def test_hidden_folders_are_no_components(folder: Path):
+    shutil.copytree(folder / "bt", folder / ".thumbnails")
+    assert infer_config(folder).component_dirs == COMPONENTS
+
+
+def test_columns_are_found_by_what_they_hold(folder: Path, edit_csv):
+    """A CSV with names of its own, for files without the component in their names."""
+    for path in folder.rglob("*.png"):
+        path.rename(path.with_name(f"{path.stem.rsplit('_', path.parent.name.count('_') + 1)[0]}.png"))
+    rows = [line.split(",")[:4] for line in (folder / "performances.csv").read_text().splitlines()[1:]]
+    told = [f"{name};{'train' if part == 'True' else 'test'};{a},5;{b}" for name, part, a, b in rows]
+    edit_csv(lambda lines: ["Nom;Split;Largeur;Hauteur", *told])
+    found = infer(folder)
+    config = found.config
+    assert (config.prefix_column, config.split_column, config.filename_pattern) == ("Nom", "Split", "{prefix}.png")
+    assert config.condition_columns == ("Largeur", "Hauteur")
+    assert len(found.notes) == 4
+    assert check(folder).ok
