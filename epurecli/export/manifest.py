@@ -25,7 +25,7 @@ _LIBRARIES = ("torch", "onnx", "onnxscript")
 
 class _Input(BaseModel):
     name: str
-    shape: list[Annotated[int, Field(gt=0, strict=True)] | Literal["batch", "draws"]]
+    shape: list[Annotated[int, Field(ge=0, strict=True)] | Literal["batch", "draws"]]  # 0: no conditions
     content: Content
 
 
