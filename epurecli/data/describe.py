@@ -26,6 +26,8 @@ KNOWN_COMPONENTS: tuple[str, ...] = _DEFAULTS["component_dirs"].default
 DEFAULT_CONDITIONS: tuple[str, ...] = _DEFAULTS["condition_columns"].default
 _SAMPLE = 64  # images per component whose headers are read
 _COMPARED = 4  # designs in which a picture is held against those of the other components
+_PICTURES = (".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".svg")
+_WORKBOOKS = (".xlsx", ".xls", ".ods")
 _SAME = 0.95  # intersection over union from which on it shows the same
 
 
@@ -88,6 +90,13 @@ def ordered_components(names: Iterable[str]) -> tuple[str, ...]:
 def _components(root: Path) -> dict[str, tuple[int, ...]]:
     folders = component_folders(root)
     if not folders:
+        other = next((path for path in sorted(root.glob("*/*")) if path.suffix.lower() in _PICTURES), None)
+        if other is not None:
+            kind = other.suffix[1:].upper()
+            raise DataError(
+                f"{other} is a {kind} file; images must be PNGs",
+                "save them all as PNG: others lose edges or cannot be read alike",
+            )
         raise DataError(
             f"{root} has no component folders with PNG images",
             "expected <folder>/<component>/<prefix>_<component>.png or <folder>/train/<component>/...",
@@ -129,6 +138,9 @@ def infer(root: Path, known: Mapping[str, Any] = MappingProxyType({})) -> Inferr
         warnings += left_out
     csv = Path(known["condition_csv"]) if known.get("condition_csv") else find_csv(root)
     if csv is None:
+        book = next((name for name in listing(root) if name.lower().endswith(_WORKBOOKS)), None)
+        if book is not None:
+            raise DataError(f"{root / book} is a workbook, not a CSV", "save it as CSV: File > Save As > CSV UTF-8")
         raise DataError(
             f"{root} has no CSV file", "add performances.csv: one row per design with the columns matching and train"
         )

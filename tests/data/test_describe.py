@@ -126,3 +126,14 @@ def test_columns_are_found_by_what_they_hold(folder: Path, edit_csv):
     assert config.condition_columns == ("Largeur", "Hauteur")
     assert len(found.notes) == 4
     assert check(folder).ok
+
+
+def test_other_formats_are_named(folder: Path):
+    (folder / "performances.csv").rename(folder / "Pneus.XLSX")
+    with pytest.raises(DataError, match=r"Pneus\.XLSX is a workbook"):
+        infer(folder)
+    for path in list(folder.rglob("*.png")):
+        Image.open(path).save(path.with_suffix(".jpg"))
+        path.unlink()
+    with pytest.raises(DataError, match=r"\.jpg is a JPG file; images must be PNGs"):
+        infer(folder)
