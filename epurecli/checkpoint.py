@@ -128,11 +128,14 @@ def host_facts() -> dict[str, Any]:
     facts |= {"platform": platform.platform(), "threads": torch.get_num_threads()}
     if torch.cuda.is_available():
         facts["gpu"] = torch.cuda.get_device_name()
+    home = Path(__file__).parents[1]
+    if not (home / ".git").exists():  # installed, perhaps into an environment within somebody else's repository
+        return facts
     try:
-        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+        command = ["git", "-C", str(home), "rev-parse", "HEAD"]
         facts["git"] = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        pass  # not a checkout, or no git: the version says enough
+        pass  # no git: the version says enough
     return facts
 
 
@@ -277,6 +280,9 @@ def load_weights(model: GenerativeModel, path: Path) -> dict[str, str]:
         if own[name].shape != tensors[name].shape:
             shapes = f"{tuple(tensors[name].shape)}, expected {tuple(own[name].shape)}"
             raise CheckpointError(f"{path}: {name!r} has shape {shapes}")
+        if own[name].dtype != tensors[name].dtype:
+            kinds = f"{tensors[name].dtype}, expected {own[name].dtype}"
+            raise CheckpointError(f"{path}: {name!r} is of {kinds}", hint="weights are kept as they were trained")
     model.load_state_dict(tensors)
     return metadata
 

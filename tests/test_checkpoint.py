@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -236,3 +237,19 @@ def test_weights_that_lack_a_tensor_or_hold_a_stranger_are_named(run: Path, tmp_
     save_tensors(tmp_path / "w.safetensors", {**weights, name: value, "zz": value.clone()}, {})
     with pytest.raises(CheckpointError, match="holds 'zz'"):
         checkpoint.load_weights(model, tmp_path / "w.safetensors")
+
+
+def test_weights_of_another_type_are_refused(run: Path, tmp_path: Path) -> None:
+    tensors, facts = load_tensors(run / "best.safetensors")
+    halves = {name: x.bfloat16() if x.is_floating_point() else x for name, x in tensors.items()}
+    save_tensors(tmp_path / "w.safetensors", halves, {k: v for k, v in facts.items() if k != "sha256"})
+    model = build(load_config("vae_toy_test", schema_of))
+    with pytest.raises(CheckpointError, match=r"is of torch\.bfloat16, expected torch\.float32"):
+        checkpoint.load_weights(model, tmp_path / "w.safetensors")
+
+
+def test_newest_is_the_run_that_began_last_whatever_folders_are_called(run: Path, tmp_path: Path) -> None:
+    for name, created in (("zz", "2026-01-02T00:00:00+02:00"), ("aa", "2026-01-01T23:30:00+00:00")):
+        shutil.copytree(run, tmp_path / name)
+        checkpoint.update_run(tmp_path / name, created=created)
+    assert checkpoint.newest_run(tmp_path, "vae") == tmp_path / "aa"
