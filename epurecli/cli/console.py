@@ -16,8 +16,14 @@ from epurecli.errors import EpureError
 if TYPE_CHECKING:
     from epurecli.cli.table import Cell
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class Terminal(Console):
+    def on_broken_pipe(self) -> None:  # `epure ... | head`: no fault, where rich would end with 1
+        raise BrokenPipeError
+
+
+out = Terminal(highlight=False, soft_wrap=True)
+err = Terminal(stderr=True, highlight=False, soft_wrap=True)
 
 
 class Settings:
