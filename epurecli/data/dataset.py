@@ -66,7 +66,7 @@ class Dataset:
         from epurecli.data.batch import to_batch
 
         chosen = np.asarray(indices, np.int64)
-        known = None if self.known is None else self.known[chosen]
+        known = None if self.known is None or self.known[chosen].all() else self.known[chosen]
         return to_batch(self.raw_images(chosen), self.scaler.encode(self.conditions[chosen]), device, known)
 
     def whole(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:

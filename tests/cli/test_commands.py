@@ -186,3 +186,16 @@ def test_a_budget_is_for_the_whole_run() -> None:
     assert config == resolve("vae", "vae_toy", overrides=["model.latent_prior=flow", "training.budget_s=120"])
     stages = build(config).stages()
     assert [stage_budget(config.training.budget_s, stages, i) for i in (0, 1)] == pytest.approx([105, 15])
+
+
+@pytest.mark.parametrize("posterior", ["assembled", "conjugate"])
+def test_designs_that_lack_components_train_every_posterior(posterior: str, epure, tmp_path: Path) -> None:
+    """An assembled one learns from whole designs alone, and says how many it leaves out."""
+    assert epure("data", "make-toy", "toys", "--count", 60, cwd=tmp_path).code == 0
+    (tmp_path / "toys" / "bt" / "toy_0000003_bt.png").unlink()
+    (tmp_path / "toys" / "fpu" / "toy_0000009_fpu.png").unlink()
+    settings = ("--set", f"model.posterior={posterior}", "--set", "training.epochs=1")
+    result = epure("train", "gmrf_mvae", "--config", "gmrf_mvae_toy_test", *settings, "--data", "toys", cwd=tmp_path)
+    assert result.code == 0, result.err
+    assert "2 of 60 designs lack some components (bt 1, fpu 1;" in result.err
+    assert ("2 designs that lack components are left out" in result.err) == (posterior == "assembled")

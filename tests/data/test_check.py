@@ -274,3 +274,11 @@ def test_what_is_not_there(tmp_path: Path, folder: Path, config):
         check(config(condition_csv=folder / "other.csv"))
     with pytest.raises(DataError, match="plain folder name"):
         check(config(component_dirs=("../bt", "fpu")))
+
+
+def test_a_batch_of_whole_designs_says_nothing_of_what_is_known(folder: Path, image, cache: Path, config):
+    """A model that trains on whole designs only never meets the mask."""
+    image(5).unlink()
+    dataset = open_dataset(config(), cache_dir=cache)
+    assert dataset.batch(dataset.whole(dataset.train)).known is None
+    assert dataset.batch(np.array([5])).known is not None
