@@ -22,7 +22,7 @@ else:
     import fcntl
 
 OUT_HINT = "choose an --out folder that you may write to"
-_FULL = {
+FULL = {  # what to do where there is no room
     errno.ENOSPC: "the disk is full: free some space, or choose an --out on another disk",
     getattr(errno, "EDQUOT", -1): "the disk quota is used up: free some space, or choose an --out on another disk",
 }
@@ -38,7 +38,7 @@ def writing(path: Path | str, hint: str = OUT_HINT) -> Iterator[None]:
         yield
     except OSError as error:
         found = error.filename or path
-        raise CannotWrite(f"cannot write {found}: {error.strerror or error}", _FULL.get(error.errno, hint)) from error
+        raise CannotWrite(f"cannot write {found}: {error.strerror or error}", FULL.get(error.errno, hint)) from error
 
 
 # --- one file ---------------------------------------------------------------------------------------------------------

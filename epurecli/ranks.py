@@ -148,7 +148,8 @@ def connect(devices: int, nodes: int, device: torch.device) -> Fabric:
         _forget_stale_ranks()
     # What depends on a clock is agreed on beside the GPUs, which need not wait for it.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    alone = nodes == 1 and launched() is None and not _on_slurm(devices)
+    started = launched() is not None or _on_slurm(devices * nodes)  # by others
+    alone = nodes == 1 and not started
 
     class Strategy(DDPStrategy):
         def setup_environment(self) -> None:
@@ -158,7 +159,7 @@ def connect(devices: int, nodes: int, device: torch.device) -> Fabric:
             super().setup_environment()
 
     strategy = Strategy(process_group_backend=backend)
-    plugins = None if launched() or _on_slurm(devices * nodes) else LightningEnvironment()
+    plugins = None if started else LightningEnvironment()
     fabric = Fabric(accelerator=device.type, strategy=strategy, devices=devices, num_nodes=nodes, plugins=plugins)
     if alone and MEETING not in os.environ:
         os.environ[MEETING] = folder = tempfile.mkdtemp(prefix="epure-")  # nobody else may look into it

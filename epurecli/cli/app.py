@@ -98,17 +98,18 @@ def _forget_output() -> None:
 
 def _of_the_system(error: Exception) -> EpureError | None:
     """What the operating system refuses, said as such."""
+    from epurecli.files import FULL
+
     if isinstance(error, MemoryError):
         return EpureError("there is not enough memory", "ask for less at once: fewer designs, a smaller batch or model")
     if not isinstance(error, OSError) or error.strerror is None:
         return None
     where = f"{error.filename}: " if error.filename is not None else ""
-    return CannotWrite(f"{where}{error.strerror}", _ADVICE.get(error.errno or 0, "check the path and its permissions"))
+    advice = (FULL | _ADVICE).get(error.errno or 0, "check the path and its permissions")
+    return CannotWrite(f"{where}{error.strerror}", advice)
 
 
 _ADVICE = {
-    errno.ENOSPC: "the disk is full: make room, or name a folder on another one",
-    errno.EDQUOT: "your share of the disk is used up: make room, or name a folder on another one",
     errno.EROFS: "the folder can only be read: name another one with --out",
     errno.EACCES: "the folder or file is not yours to use: name another one with --out, or change its permissions",
     errno.ENAMETOOLONG: "the name is too long: choose a shorter one",

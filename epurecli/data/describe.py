@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +18,16 @@ from epurecli.config.schema import DataConfig
 from epurecli.data.csv_file import CsvFile, fold, read_csv
 from epurecli.data.images import ImageFault, read_pixels
 from epurecli.data.ink import find_ink
-from epurecli.data.layout import BRANCHES, WHOLE, component_folders, file_name, is_picture, listing, require_folder
+from epurecli.data.layout import (
+    BRANCHES,
+    WHOLE,
+    component_folders,
+    entries,
+    file_name,
+    is_picture,
+    listing,
+    require_folder,
+)
 from epurecli.data.table import Part, parts_of
 from epurecli.errors import DataError
 
@@ -147,14 +157,11 @@ def infer(root: Path, known: Mapping[str, Any] = MappingProxyType({})) -> Inferr
     table = read_csv(csv)
     found: dict[str, Any] = {"root_dir": root, "component_dirs": components}
     found["condition_csv"] = None if csv.name == "performances.csv" and "condition_csv" not in known else csv
-    prefix = str(known.get("prefix_column", _DEFAULTS["prefix_column"].default))
-    pattern = str(known.get("filename_pattern", _DEFAULTS["filename_pattern"].default))
-    if "prefix_column" not in known or "filename_pattern" not in known:
-        prefix, pattern = _naming(root, components, table, known)
-        if prefix != _DEFAULTS["prefix_column"].default:
-            notes.append(f"{csv.name}: column {prefix!r} names the designs (data.prefix_column)")
-        if pattern != _DEFAULTS["filename_pattern"].default:
-            notes.append(f"files are called {pattern} (data.filename_pattern)")
+    prefix, pattern = _naming(root, components, table, known)
+    if prefix != _DEFAULTS["prefix_column"].default and "prefix_column" not in known:
+        notes.append(f"{csv.name}: column {prefix!r} names the designs (data.prefix_column)")
+    if pattern != _DEFAULTS["filename_pattern"].default and "filename_pattern" not in known:
+        notes.append(f"files are called {pattern} (data.filename_pattern)")
     found |= {"prefix_column": table.find(prefix) or prefix, "filename_pattern": pattern}
     if "split_column" not in known:
         found["split_column"] = _split_column(table, found["prefix_column"])
@@ -195,7 +202,7 @@ def _shows_all(root: Path, name: str, names: Sequence[str]) -> bool:
     tried = 0
     for branch in BRANCHES:
         folder = root / branch / name
-        for file in [file for file in listing(folder) if is_picture(file)][:_COMPARED] if folder.is_dir() else ():
+        for file in nsmallest(_COMPARED, _pictures(folder)) if folder.is_dir() else ():
             beside = [root / branch / other / file.replace(name, other) for other in others]
             try:
                 pictures = [read_pixels(path) for path in (folder / file, *(path for path in beside if path.is_file()))]
@@ -212,16 +219,23 @@ def _shows_all(root: Path, name: str, names: Sequence[str]) -> bool:
     return tried > 1
 
 
+def _pictures(folder: Path) -> Iterator[str]:
+    return (entry.name for entry in entries(folder) if is_picture(entry.name))
+
+
 def _naming(root: Path, components: Sequence[str], table: CsvFile, known: Mapping[str, Any]) -> tuple[str, str]:
     """Column of the designs' names and pattern of the files' names: what finds most files of the first component."""
     default = str(known.get("prefix_column", _DEFAULTS["prefix_column"].default))
     patterns = [str(known.get("filename_pattern", _DEFAULTS["filename_pattern"].default))]
     if "filename_pattern" not in known:
         patterns.append("{prefix}.png")
-    columns = [own for own in [table.find(default)] if own]
+    own = table.find(default)
+    columns = [own] if own else []
     if "prefix_column" not in known and not columns:
-        columns += [name for name in table.names if len(set(table.column(name))) == len(table)]
+        columns = [name for name in table.names if len(set(table.column(name))) == len(table)]
     component = components[0]
+    if len(columns) * len(patterns) == 1:
+        return columns[0], patterns[0]  # nothing to choose from
     folders = [root / branch / component for branch in BRANCHES]
     files = {fold(name) for folder in folders if folder.is_dir() for name in listing(folder)}
     best, most = (default, patterns[0]), 0
@@ -230,8 +244,6 @@ def _naming(root: Path, components: Sequence[str], table: CsvFile, known: Mappin
             hits = sum(fold(file_name(pattern, prefix, component)) in files for prefix in table.column(column))
             if hits > most:
                 best, most = (column, pattern), hits
-    if columns and not most:
-        return columns[0] if table.find(default) else default, patterns[0]
     return best
 
 
@@ -254,16 +266,12 @@ _SPLITS = ("split", "set", "subset", "part", "phase", "usage", "partition")
 
 def _conditions(table: CsvFile, used: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Columns that become conditions: those of the plan, or else every other column of numbers; and those left out."""
-    numeric = [
-        name
-        for name in table.names
-        if name not in used and not name.endswith("_norm") and _mostly_numbers(table.numbers(name)[0])
-    ]
-    usual = tuple(own for name in DEFAULT_CONDITIONS if (own := table.find(name)) and own not in used)
-    chosen = usual or tuple(name for name in numeric if not _counts(table.numbers(name)[0]))
-    return chosen, tuple(
-        name for name in table.names if name not in used and name not in chosen and name[-5:] != "_norm"
-    )
+    others = [name for name in table.names if name not in used and not name.endswith("_norm")]
+    chosen = tuple(own for name in DEFAULT_CONDITIONS if (own := table.find(name)) and own not in used)
+    if not chosen:
+        values = {name: table.numbers(name)[0] for name in others}
+        chosen = tuple(name for name in others if _mostly_numbers(values[name]) and not _counts(values[name]))
+    return chosen, tuple(name for name in others if name not in chosen)
 
 
 def _mostly_numbers(values: NDArray[np.float64]) -> bool:
@@ -299,7 +307,7 @@ def describe(root: Path) -> Description:
                     modes[image.mode] += 1
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
                 modes["unreadable"] += 1
-    rows, columns, train, test = _read_columns(csv, _split_column(read_csv(csv), "")) if csv else (0, (), None, None)
+    rows, columns, train, test = _read_columns(read_csv(csv)) if csv else (0, (), None, None)
     return Description(root, _layout(folders), images, dict(sizes), dict(modes), csv, rows, train, test, columns)
 
 
@@ -311,9 +319,9 @@ def _layout(folders: dict[str, tuple[int, ...]]) -> str:
     return split if 0 not in used else f"{split} and <component>/<prefix>_<component>.png"
 
 
-def _read_columns(csv: Path, split: str) -> tuple[int, tuple[ColumnRange, ...], int | None, int | None]:
+def _read_columns(table: CsvFile) -> tuple[int, tuple[ColumnRange, ...], int | None, int | None]:
     """Rows, ranges of the numeric columns, and the split sizes."""
-    table = read_csv(csv)
+    split = _split_column(table, "")
     ranges = []
     for name in table.names:
         values = table.numbers(name)[0]

@@ -40,7 +40,7 @@ class Ink:
 
     def read(self, pixels: Pixels) -> NDArray[np.uint8]:  # (H, W)
         """Ink of 0..255. Levels beyond full ink count as full."""
-        full = self.full8 if pixels.most == 255 else self.full16
+        full = self._full(pixels)
         if self.kind == "alpha" and pixels.alpha is not None:
             level, full = pixels.alpha.astype(np.uint32), pixels.most
         elif self.kind == "dark":
@@ -53,8 +53,10 @@ class Ink:
 
     def exceeds(self, pixels: Pixels) -> bool:
         """Whether a picture has levels that the set, as it was looked at, has not."""
-        full = self.full8 if pixels.most == 255 else self.full16
-        return self.kind != "alpha" and int(pixels.high.max(initial=0)) > full
+        return self.kind != "alpha" and int(pixels.high.max(initial=0)) > self._full(pixels)
+
+    def _full(self, pixels: Pixels) -> int:
+        return self.full8 if pixels.most == 255 else self.full16
 
     @property
     def sentence(self) -> str | None:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,10 +55,18 @@ def require_folder(root: Path) -> Path:
     return root.resolve()
 
 
+def around_prefix(pattern: str, component: str) -> tuple[str, str]:
+    """What stands before and after the prefix in the names of a component's files.
+
+    Plain replacement: a prefix may hold the text of a placeholder, and `str.format` would reach into objects.
+    """
+    before, after = (part.replace("{component}", component) for part in pattern.split("{prefix}", 1))
+    return before, after
+
+
 def file_name(pattern: str, prefix: str, component: str) -> str:
-    """Both placeholders replaced at once: a prefix may hold the text of one. `str.format` would reach into objects."""
-    values = {"{prefix}": prefix, "{component}": component}
-    return re.sub(r"\{prefix\}|\{component\}", lambda found: values[found[0]], pattern)
+    """Name of a design's image of a component."""
+    return prefix.join(around_prefix(pattern, component))
 
 
 def relative_path(branch: int, component: str, name: str) -> str:
@@ -77,10 +85,7 @@ def listing(folder: Path) -> list[str]:
     Raises:
         DataError: it cannot be listed.
     """
-    try:
-        return sorted(path.name for path in folder.iterdir())
-    except OSError as error:
-        raise DataError(f"{folder} cannot be listed: {error.strerror}", "check its permissions") from None
+    return sorted(entry.name for entry in entries(folder))
 
 
 def component_folders(root: Path) -> dict[str, tuple[int, ...]]:
@@ -97,7 +102,12 @@ def component_folders(root: Path) -> dict[str, tuple[int, ...]]:
         for name in listing(folder):
             child = folder / name
             is_branch = not branch and name in BRANCHES
-            if not name.startswith(".") and not is_branch and child.is_dir() and any(map(is_picture, listing(child))):
+            if (
+                not name.startswith(".")
+                and not is_branch
+                and child.is_dir()
+                and any(is_picture(entry.name) for entry in entries(child))
+            ):
                 found[name] = (*found.get(name, ()), index)
     return found
 
@@ -136,58 +146,95 @@ def locate(
     problems: list[Problem] = []
     other_names: dict[tuple[int, int], str] = {}
     for column, component in enumerate(components):
-        wanted = {file_name(pattern, prefix, component): row for row, prefix in enumerate(prefixes)}
-        near = {_key(name): row for name, row in wanted.items()} if len(wanted) else {}
-        taken = {_key(name) for name in wanted}
-        unsure = len(taken) < len(wanted)  # two designs differ in nothing else: only exact names tell them apart
-        stamps = np.zeros((len(prefixes), 3), np.int64)  # size, modified, changed
-        seen_folder = False
-        exact = np.zeros(len(prefixes), bool)
-        for index, name in enumerate(BRANCHES):
-            folder = root / name / component
-            if not folder.is_dir():
-                continue
-            seen_folder = True
-            doubles: dict[int, str] = {}
-            for entry in sorted(_entries(folder), key=lambda entry: entry.name not in wanted):  # exact names first
-                row = wanted.get(entry.name)
-                if row is None:
-                    row = None if unsure or not is_picture(entry.name) else near.get(_key(entry.name))
-                    if row is None or exact[row]:
-                        continue
-                    if row in doubles:
-                        path = relative_path(index, component, entry.name)
-                        what = f"and {doubles[row]} are both called nearly as {prefixes[row]!r} is"
-                        problems.append(Problem(path, None, what, "rename one as the CSV says"))
-                    doubles[row] = entry.name
-                    other = entry.name
-                else:
-                    other = None
-                if branch[row, column] != MISSING and not _fits(index, part, row):
-                    continue
-                status = _regular(entry)
-                if isinstance(status, str):
-                    path = relative_path(index, component, entry.name)
-                    problems.append(Problem(path, None, status, "put an image file there"))
-                    continue
-                stamps[row] = status.st_size, status.st_mtime_ns, status.st_ctime_ns
-                branch[row, column] = index
-                exact[row] = other is None
-                other_names.pop((row, column), None)
-                if other is not None:
-                    other_names[row, column] = other
-        if not seen_folder:
-            problems.append(_missing_folder(root, component))
-        digest.update(f"{component}\0".encode() + stamps.tobytes() + branch[:, column].tobytes())
+        found = _locate_component(root, component, prefixes, pattern, part)
+        branch[:, column] = found.branch
+        problems += found.problems
+        other_names |= {(row, column): name for row, name in found.other_names.items()}
+        digest.update(f"{component}\0".encode() + found.stamps.tobytes() + found.branch.tobytes())
     digest.update("\0".join(prefixes).encode("utf-8", "surrogatepass"))
     notes = _notes(other_names, prefixes, components)
     return Located(branch, digest.hexdigest(), tuple(problems), other_names, notes)
 
 
-def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The images of one component."""
+
+    branch: NDArray[np.int8]  # (M,)
+    stamps: NDArray[np.int64]  # (M, 3) size, modified, changed
+    other_names: dict[int, str]
+    problems: list[Problem]
+
+
+def _locate_component(
+    root: Path, component: str, prefixes: Sequence[str], pattern: str, part: NDArray[np.int8] | None
+) -> _Files:
+    before, after = around_prefix(pattern, component)
+    wanted = {f"{before}{prefix}{after}": row for row, prefix in enumerate(prefixes)}
+    found = _Files(np.full(len(prefixes), MISSING, np.int8), np.zeros((len(prefixes), 3), np.int64), {}, [])
+
+    def place(row: int, index: int, entry: os.DirEntry[str]) -> bool:
+        """Take a file for a design's image, unless one that fits its row better is known; whether it was taken."""
+        if found.branch[row] != MISSING and not _fits(index, part, row):
+            return False
+        status = _regular(entry)
+        if isinstance(status, str):
+            path = relative_path(index, component, entry.name)
+            found.problems.append(Problem(path, None, status, "put an image file there"))
+            return False
+        found.stamps[row] = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        found.branch[row] = index
+        return True
+
+    folders = [(index, root / name / component) for index, name in enumerate(BRANCHES)]
+    folders = [(index, folder) for index, folder in folders if folder.is_dir()]
+    if not folders:
+        found.problems.append(_missing_folder(root, component))
+    others: list[tuple[int, os.DirEntry[str]]] = []  # pictures that are called as none is expected to be
+    for index, folder in folders:
+        for entry in entries(folder):
+            row = wanted.get(entry.name)
+            if row is not None:
+                place(row, index, entry)
+            elif is_picture(entry.name):
+                others.append((index, entry))
+    lacking = found.branch == MISSING
+    if not others or not lacking.any():
+        return found
+    taken: dict[tuple[int, int], str] = {}  # by branch and design
+    for row, index, entry in _near(others, wanted, lacking):
+        if (index, row) in taken:
+            path = relative_path(index, component, entry.name)
+            what = f"and {taken[index, row]} are both called nearly as {prefixes[row]!r} is"
+            found.problems.append(Problem(path, None, what, "rename one as the CSV says"))
+        taken[index, row] = entry.name
+        if place(row, index, entry):
+            found.other_names[row] = entry.name
+    return found
+
+
+def _near(
+    others: Sequence[tuple[int, os.DirEntry[str]]], wanted: Mapping[str, int], lacking: NDArray[np.bool_]
+) -> Iterator[tuple[int, int, os.DirEntry[str]]]:
+    """(design, branch, file) of files that are called nearly as an image which is lacking."""
+    near = {_key(name): row for name, row in wanted.items()}
+    if len(near) < len(wanted):  # two designs differ in nothing else: only exact names tell them apart
+        return
+    for index, entry in sorted(others, key=lambda other: (other[0], other[1].name)):
+        row = near.get(_key(entry.name))
+        if row is not None and lacking[row]:
+            yield row, index, entry
+
+
+def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """What a folder holds, as the system lists it.
+
+    Raises:
+        DataError: it cannot be listed.
+    """
     try:
-        with os.scandir(folder) as entries:
-            yield from entries
+        with os.scandir(folder) as found:
+            yield from found
     except OSError as error:
         raise DataError(f"{folder} cannot be listed: {error.strerror}", "check its permissions") from None
 

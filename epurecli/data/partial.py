@@ -15,6 +15,7 @@ from epurecli.data.images import ImageFault, pad, read_pixels
 from epurecli.data.ink import Ink, find_ink
 from epurecli.data.layout import (
     BRANCHES,
+    around_prefix,
     check_components,
     component_folders,
     file_name,
@@ -91,7 +92,7 @@ def read_observed(
 
 def _files(root: Path, component: str, pattern: str) -> dict[str, str]:
     """Prefix -> path below the root of one component's images."""
-    before, after = (part.replace("{component}", component) for part in pattern.split("{prefix}", 1))
+    before, after = around_prefix(pattern, component)
     found: dict[str, str] = {}
     for branch, name in enumerate(BRANCHES):
         folder = root / name / component

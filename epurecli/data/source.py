@@ -9,7 +9,7 @@ from typing import Any
 from epurecli.config.load import apply_overrides
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
-from epurecli.data.describe import find_csv, infer
+from epurecli.data.describe import Inferred, find_csv, infer
 from epurecli.listener import QUIET, Listener
 
 
@@ -21,22 +21,13 @@ def infer_data(directory: Path, overrides: Sequence[str] = (), listener: Listene
 
     Raises: NotFound, DataError, ConfigError.
     """
-    chosen = apply_overrides({}, overrides).get("data") or {}
-    found = infer(directory, chosen)
-    for text in found.notes:
-        listener.note(text)
-    for text in found.warnings:
-        listener.warn(text)
+    found = infer(directory, apply_overrides({}, overrides).get("data") or {})
+    tell(found, listener)
     return found.config.model_dump(mode="json")
 
 
-def open_data(
-    directory: Path | None, own: DataConfig | None = None, listener: Listener = QUIET, *, quiet: bool = False
-) -> Dataset:
+def open_data(directory: Path | None, own: DataConfig | None = None, listener: Listener = QUIET) -> Dataset:
     """A folder of designs, with the settings of a run's `own` data where there is one; else that data itself.
-
-    Args:
-        quiet: keep what was taken for what to oneself; warnings are told in any case.
 
     Raises: NotFound, DataError.
     """
@@ -45,20 +36,21 @@ def open_data(
         config = own
     elif own is None or own.root_dir is None:
         keep = {} if own is None else {"condition_columns": own.condition_columns, "component_dirs": own.component_dirs}
-        config = infer(directory, keep).config
+        found = infer(directory, keep)
+        tell(found, listener)
+        config = found.config
     else:
         config = own.model_copy(update={"root_dir": directory, "condition_csv": _csv_in(directory, own)})
     dataset = open_dataset(config, listener.progress)
-    if not quiet:
-        tell(dataset, listener)
+    tell(dataset, listener)
     return dataset
 
 
-def tell(dataset: Dataset, listener: Listener) -> None:
+def tell(found: Inferred | Dataset, listener: Listener) -> None:
     """Say what was taken for what, and what may not be as it was meant."""
-    for text in dataset.notes:
+    for text in found.notes:
         listener.note(text)
-    for text in dataset.warnings:
+    for text in found.warnings:
         listener.warn(text)
 
 
