@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -215,7 +216,9 @@ def newest_run(parent: Path, model: str) -> Path:
     for folder in folders:
         if read_run(folder).get("finished"):
             return folder
-    unfinished = f"; {folders[0]} has not finished (--checkpoint {folders[0]} takes it as it is)" if folders else ""
+    unfinished = ""
+    if folders:
+        unfinished = f"; {folders[0]} has not finished (--checkpoint {shlex.quote(str(folders[0]))} takes it as it is)"
     raise NotFound(f"no finished run of {model} under {parent}{unfinished}", hint=f"train one: epure train {model}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,13 +99,25 @@ def _onnx(folder: Path, device: str, trained: TrainedModel, request: Request, th
 
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {device}: with ONNX Runtime expected auto, cpu or cuda")
+    command = _export_command(trained, folder)
     if not folder.exists():
-        command = f"epure export {trained.config.model.type} --onnx --checkpoint {trained.path.parent}"
         raise NotFound(f"{folder}: no such exported folder", hint=f"make it: {command}")
     sampler = OnnxSampler(folder, cuda=None if device == "auto" else device == "cuda", threads=threads)
-    sampler.require_checkpoint(trained.digest)
-    provider = sampler.provider(request.mode.observes)
+    try:
+        sampler.require_checkpoint(trained.digest)
+        provider = sampler.provider(request.mode.observes)
+    except NotFound as error:  # it is an export, of other weights or without the graph
+        raise type(error)(error.message, hint=f"export it again: {command} --overwrite") from error
     return Engine("onnx", f"onnx on {provider}", sampler.generate, torch.device("cpu"), provider == CUDA)
+
+
+def _export_command(trained: TrainedModel, folder: Path) -> str:
+    """What makes the graphs of these weights in this folder."""
+    from epurecli.export.folder import onnx_folder
+
+    weights = trained.path.parent if trained.path.stem == "best" else trained.path
+    out = "" if folder == onnx_folder(trained.path) else f" --out {shlex.quote(str(folder))}"
+    return f"epure export {trained.config.model.type} --onnx --checkpoint {shlex.quote(str(weights))}{out}"
 
 
 def _seconds(engine: Engine, trained: TrainedModel, request: Request) -> float:

@@ -246,7 +246,7 @@ def _before_stage(model: GenerativeModel, number: int, parent: Path, dataset: Da
     if path is None:
         raise NotFound(
             f"no run under {parent} has finished stage {number - 1} ({names[number - 2]}) on this data",
-            hint=f"train it: epure train {kind} --stage {number - 1}",
+            hint=f"train it first: the same command with --stage {number - 1}",
         )
     checkpoint.load_weights(model, path)
     listener.note(f"stage {number} ({names[number - 1]}) starts from {path}")

@@ -57,8 +57,9 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))  # commands that can save first install their own handler
     for name, code in (("SIGTERM", 143), ("SIGHUP", 129)):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_, code=code: sys.exit(code))
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup means to be left alone
+            signal.signal(number, lambda *_, code=code: sys.exit(code))
     argv = [a for a in sys.argv[1:] if a != "--debug"]  # accepted before and after the command's name
     try:
         app(args=argv, prog_name="epure")

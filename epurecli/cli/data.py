@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,8 @@ def make_toy(
     with listening() as listener:
         toy.make_toy(directory, count, seed, listener.progress)
     console.say(f"data: {directory}")
-    console.note(f"{count:,} designs of {len(toy.COMPONENTS)} components; next: epure train vae --data {directory}")
+    command = f"epure train vae --data {shlex.quote(str(directory))}"
+    console.note(f"{count:,} designs of {len(toy.COMPONENTS)} components; next: {command}")
 
 
 @app.command()

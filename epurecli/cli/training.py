@@ -108,7 +108,9 @@ class StopFlag:
 def stopping() -> Iterator[StopFlag]:
     """Turns the stop signals into a flag while training runs."""
     flag = StopFlag()
-    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        numbers.append(signal.SIGHUP)
     before = [signal.signal(n, flag.handle) for n in numbers]
     try:
         yield flag

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def find_csv(root: Path) -> Path | None:
         names = ", ".join(path.name for path in candidates)
         raise DataError(
             f"{root} has several CSV files ({names}), none called performances.csv",
-            f"say which one: --set data.condition_csv={candidates[0]}",
+            f"say which one: --set {shlex.quote(f'data.condition_csv={candidates[0]}')}",
         )
     return candidates[0]
 

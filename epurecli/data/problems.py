@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,6 @@ def refuse(root: Path, problems: Sequence[Problem], listed_by_check: bool = True
     hint = (
         problems[0].hint
         if count == 1 or not listed_by_check
-        else f"`epure data check {root}` lists them all with what to do"
+        else f"`epure data check {shlex.quote(str(root))}` lists them all with what to do"
     )
     raise DataError(f"{root} has {count} {noun}:\n  " + "\n  ".join(lines), hint)

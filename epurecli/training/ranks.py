@@ -7,6 +7,7 @@ out.) Gradients are averaged by torch's DistributedDataParallel.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import torch
@@ -56,8 +57,9 @@ class TrainingRanks(Ranks):
         total.backward()
 
     def advice(self) -> str | None:
-        saved = self.folder is not None and (self.folder / "state.safetensors").is_file()
-        return f"go on from the last saved state: --resume {self.folder}" if saved else super().advice()
+        if self.folder is None or not (self.folder / "state.safetensors").is_file():
+            return super().advice()
+        return f"go on from the last saved state: --resume {shlex.quote(str(self.folder))}"
 
 
 class _Joined(nn.Module):
