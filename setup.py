@@ -147,6 +147,12 @@ class BuildNative(build_ext):
         else:
             compile_flags = ["-std=c++17", "-O3", "-fno-math-errno", "-fvisibility=hidden", "-Wall", "-Wextra", "-g0"]
             link = ["-pthread"]
+            hardened = ["-fstack-protector-strong", "-Wformat", "-Werror=format-security"]
+            if not sanitize:  # which replace what _FORTIFY_SOURCE guards
+                hardened += ["-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+            compile_flags += hardened
+            if sys.platform == "linux":
+                link += ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
             if sanitize:
                 extra = [f"-fsanitize={sanitize}", "-fno-omit-frame-pointer", "-g", "-O1"]
                 compile_flags, link = compile_flags + extra, [*link, f"-fsanitize={sanitize}"]

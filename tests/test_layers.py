@@ -22,20 +22,21 @@ MAY_IMPORT = {
     "files": {"errors"},
     "staging": {"errors", "files"},
     "types": {"version", "errors"},
+    "text": set(),
     "config": {"version", "errors", "types"},
     "gmrf": {"version", "errors", "types"},
     "pictures": {"version"},
-    "evaluate": {"version", "errors", "types", "config", "files", "staging", "pictures"},
+    "evaluate": {"version", "errors", "types", "config", "files", "staging", "pictures", "text"},
 }
 MAY_IMPORT["nn"] = {"version", "errors", "types", "config", "gmrf", "files", "staging"}
-MAY_IMPORT["data"] = MAY_IMPORT["nn"] | {"listener"}
+MAY_IMPORT["data"] = MAY_IMPORT["nn"] | {"listener", "text"}
 MAY_IMPORT["models"] = MAY_IMPORT["nn"] | {"nn", "data"}
 MAY_IMPORT["ranks"] = {"errors"}
 MAY_IMPORT["listener"] = set()
 MAY_IMPORT["checkpoint"] = MAY_IMPORT["models"] | {"models"}
 MAY_IMPORT["export"] = MAY_IMPORT["checkpoint"] | {"checkpoint", "pictures"}
 for _floor in ("training", "sample"):
-    MAY_IMPORT[_floor] = MAY_IMPORT["checkpoint"] | {"checkpoint", "ranks", "listener", "pictures"}
+    MAY_IMPORT[_floor] = MAY_IMPORT["checkpoint"] | {"checkpoint", "ranks", "listener", "pictures", "text"}
 MAY_IMPORT["api"] = MAY_IMPORT["sample"] | {"training", "sample", "export", "evaluate"}
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "__init__"}
 MAY_IMPORT["__init__"] = {"api", "errors", "version"}  # lazily: the package's face

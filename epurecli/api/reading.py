@@ -20,6 +20,7 @@ from epurecli.data.partial import read_observed
 from epurecli.errors import DataError, NotFound
 from epurecli.pictures.section import SPREAD_FULL_SCALE
 from epurecli.sample.layout import MANIFEST
+from epurecli.text import from_csv_cell
 
 PATTERN = "{prefix}_{component}.png"
 
@@ -124,9 +125,8 @@ def _read_manifest(folder: Path) -> tuple[dict[str, set[str]], tuple[str, ...], 
         return {}, (), np.empty((0, 0)), {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            table = csv.DictReader(file)
-            header = list(table.fieldnames or ())
-            rows = list(table)
+            header, *lines = [[from_csv_cell(cell) for cell in line] for line in csv.reader(file)]
+        rows = [dict(zip(header, line, strict=True)) for line in lines]
         start = next(k for k, name in enumerate(header) if name not in ("name", "model", "mode", "seed"))
         columns = tuple(header[start : header.index("observed")])
         values = np.array([[float(row[c] or "nan") for c in columns] for row in rows]).reshape(len(rows), len(columns))

@@ -21,6 +21,7 @@ from epurecli.files import Lock, write_atomic
 from epurecli.listener import QUIET, Listener
 from epurecli.models.contract import GenerativeModel
 from epurecli.models.registry import REGISTRY, build, schema_of
+from epurecli.models.size import check_batch
 from epurecli.threads import Threads
 from epurecli.training.job import TrainingJob
 from epurecli.training.loop import in_bfloat16, never
@@ -207,6 +208,8 @@ def _opened(
     if start.stage is not None:
         _before_stage(model, start.stage, start.out or resolved.paths.output_dir, dataset, listener)
     _check_shares(model, dataset, processes)
+    largest = max(stage.settings.batch_size for stage in model.stages() if stage.encode is None)
+    check_batch(min(largest, len(dataset.train)), len(dataset.components), dataset.image_size)
     total = sum(p.numel() for p in model.parameters())
     together = f", {processes} processes" if processes > 1 else ""
     listener.note(f"model: {resolved.model.type}, {total / 1e6:.2f} M parameters, on {device}{together}")

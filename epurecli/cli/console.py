@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from epurecli.cli.text import printable
 from epurecli.errors import EpureError
+from epurecli.text import printable
 
 if TYPE_CHECKING:
     from epurecli.cli.table import Cell

@@ -132,7 +132,7 @@ def sample(
             listener=listener,
         )
         console.note(f"backend: {sampling.engine.name}")
-        parent, name = run.config.paths.samples_dir, sampling.request.mode.value
+        parent, name = _samples_dir(run.config.paths.samples_dir, model), sampling.request.mode.value
         with claimed(out, parent, name) if ranks.writes else nullcontext(Path()) as folder:
             sampling.write(
                 folder, format=format, overwrite=overwrite, batch_sz=batch_sz, ranks=ranks, listener=listener
@@ -140,6 +140,17 @@ def sample(
     if ranks.writes:
         console.say(f"samples: {folder}")
         console.note(f"{len(sampling.request):,} designs; look at {folder / 'contact_sheet.png'}")
+
+
+def _samples_dir(own: Path, model: str) -> Path:
+    """Where a run's samples go without --out. A run may come from anywhere: none writes beyond the working folder."""
+    if not own.is_absolute() and ".." not in own.parts:
+        return own
+    usual = Path("samples") / model
+    console.note(
+        f"the run asks for its samples in {own}, beyond this folder: they go to {usual} (--out DIR: elsewhere)"
+    )
+    return usual
 
 
 def _table(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.text import Text
 
-from epurecli.cli.text import printable
+from epurecli.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table

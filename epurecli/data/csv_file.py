@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epurecli.errors import DataError, NotFound
+from epurecli.text import from_csv_cell
 
 MAX_BYTES = 1 << 30
 _LOOKED_AT = 50  # rows that decide what separates cells
@@ -88,7 +89,8 @@ def read_csv(path: Path) -> CsvFile:
         notes.append(f"cells separated by {_SEPARATORS.get(separator, repr(separator))}")
     try:
         table = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=False)
-        records = [(number, [cell.strip() for cell in record]) for number, record in enumerate(table, 1)]
+        trimmed = (lambda cell: from_csv_cell(cell.strip())) if "'" in text else str.strip
+        records = [(number, list(map(trimmed, record))) for number, record in enumerate(table, 1)]
     except csv.Error as error:
         raise DataError(f"{path} cannot be read as CSV: {error}", "save it as comma-separated UTF-8 text") from None
     records = [(number, record) for number, record in records if any(record)]

@@ -145,14 +145,16 @@ def locate(
     digest = hashlib.sha256()
     problems: list[Problem] = []
     other_names: dict[tuple[int, int], str] = {}
+    strangers: list[str] = []
     for column, component in enumerate(components):
         found = _locate_component(root, component, prefixes, pattern, part)
         branch[:, column] = found.branch
         problems += found.problems
+        strangers += sorted(found.strangers)
         other_names |= {(row, column): name for row, name in found.other_names.items()}
         digest.update(f"{component}\0".encode() + found.stamps.tobytes() + found.branch.tobytes())
     digest.update("\0".join(prefixes).encode("utf-8", "surrogatepass"))
-    notes = _notes(other_names, prefixes, components)
+    notes = (*_notes(other_names, prefixes, components), *_of_no_row(strangers))
     return Located(branch, digest.hexdigest(), tuple(problems), other_names, notes)
 
 
@@ -164,6 +166,7 @@ class _Files:
     stamps: NDArray[np.int64]  # (M, 3) size, modified, changed
     other_names: dict[int, str]
     problems: list[Problem]
+    strangers: set[str]  # paths of pictures that belong to no row of the CSV
 
 
 def _locate_component(
@@ -171,7 +174,7 @@ def _locate_component(
 ) -> _Files:
     before, after = around_prefix(pattern, component)
     wanted = {f"{before}{prefix}{after}": row for row, prefix in enumerate(prefixes)}
-    found = _Files(np.full(len(prefixes), MISSING, np.int8), np.zeros((len(prefixes), 3), np.int64), {}, [])
+    found = _Files(np.full(len(prefixes), MISSING, np.int8), np.zeros((len(prefixes), 3), np.int64), {}, [], set())
 
     def place(row: int, index: int, entry: os.DirEntry[str]) -> bool:
         """Take a file for a design's image, unless one that fits its row better is known; whether it was taken."""
@@ -198,6 +201,7 @@ def _locate_component(
                 place(row, index, entry)
             elif is_picture(entry.name):
                 others.append((index, entry))
+    found.strangers.update(relative_path(index, component, entry.name) for index, entry in others)
     lacking = found.branch == MISSING
     if not others or not lacking.any():
         return found
@@ -210,6 +214,7 @@ def _locate_component(
         taken[index, row] = entry.name
         if place(row, index, entry):
             found.other_names[row] = entry.name
+            found.strangers.remove(relative_path(index, component, entry.name))
     return found
 
 
@@ -280,6 +285,13 @@ def _notes(other: dict[tuple[int, int], str], prefixes: Sequence[str], component
         f"{rows} designs are named nearly as their files, and taken for them: {prefixes[row]!r} is "
         f"{components[column]}/{name}",
     )
+
+
+def _of_no_row(strangers: Sequence[str]) -> tuple[str, ...]:
+    if not strangers:
+        return ()
+    are = "images are" if len(strangers) > 1 else "image is"
+    return (f"{len(strangers):,} {are} of no design that the CSV names, and not used: {min(strangers)}",)
 
 
 def _fits(branch: int, part: NDArray[np.int8] | None, row: int) -> bool:

@@ -2,10 +2,12 @@
 
     <cache>/<identity>/<fingerprint>/images.u8     (M, C, H, W) uint8
                                      table.f64     (M, T) float64, toy sets only
-                                     pack.json     shape, digest
+                                     pack.json     shape, digest, digest of each block
 
-A pack is built in a folder of its own and renamed into place when complete: readers see a whole pack or none, and of
-two processes that build the same one, the first wins and the other's is dropped. Nothing in it can be executed.
+A pack is built in a folder of its own, flushed to the disk and renamed into place when complete: readers see a whole
+pack or none, and of two processes that build the same one, the first wins and the other's is dropped. Each time it is
+opened some of its blocks are compared with their digests: what a disk lost is packed anew, never believed. Nothing in
+it can be executed.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +33,8 @@ from epurecli.errors import CannotWrite, EpureError
 from epurecli.staging import clear_leftovers, staged
 
 BLOCK = 512  # designs per job and per partial digest; part of the digest's definition
-_VERSION = 2
+_VERSION = 3
+_LOOKED_AT = 3  # blocks that are compared with their digests at each opening: some 10 ms
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -89,6 +93,11 @@ def find_pack(cache_dir: Path, spec: PackSpec) -> Pack | None:
         )
         if not whole:
             return None
+        blocks = header["blocks"]
+        if header["digest"] != _digest_of(blocks, spec) or not _sound(images, blocks, spec):
+            return None
+        if spec.table_width and hashlib.sha256(table.read_bytes()).hexdigest() != header["table"]:
+            return None
         rows = np.memmap(table, np.float64, "r", shape=table_shape) if spec.table_width else np.empty(table_shape)
         return Pack(ImageStore(images, spec.shape), rows, header["digest"], tuple(header["warnings"]))
     except (OSError, ValueError, KeyError, TypeError):
@@ -137,9 +146,11 @@ def build_pack(
             if failed:
                 raise CannotWrite(failed)
             warnings = accept(results)
-            blocks = "".join(result["digest"] for result in results)
-            digest = hashlib.sha256(f"{spec.shape[1:]}{blocks}".encode()).hexdigest()
-            header: dict[str, Any] = {"version": _VERSION, "shape": spec.shape, "digest": digest, "warnings": warnings}
+            blocks = [result["digest"] for result in results]
+            header: dict[str, Any] = {"version": _VERSION, "shape": spec.shape, "digest": _digest_of(blocks, spec)}
+            header |= {"blocks": blocks, "warnings": warnings}
+            if spec.table_width:
+                header["table"] = hashlib.sha256((folder / "table.f64").read_bytes()).hexdigest()
             (folder / "pack.json").write_text(json.dumps(header), encoding="utf-8")
             if find_pack(cache_dir, spec) is not None:
                 raise _BuiltMeanwhile
@@ -152,6 +163,25 @@ def build_pack(
     if pack is None:
         raise _unwritable(cache_dir, "what was written cannot be read back")
     return pack
+
+
+def _digest_of(blocks: Sequence[str], spec: PackSpec) -> str:
+    """Of the whole pack, from its blocks' digests."""
+    return hashlib.sha256(f"{spec.shape[1:]}{''.join(blocks)}".encode()).hexdigest()
+
+
+def _sound(images: Path, blocks: Sequence[str], spec: PackSpec) -> bool:
+    """Whether the last block and some others, other ones each time, hold what was written."""
+    size = BLOCK * int(np.prod(spec.shape[1:], dtype=np.int64))
+    if len(blocks) != -(-spec.shape[0] // BLOCK):
+        return False
+    chosen = {len(blocks) - 1, *random.SystemRandom().choices(range(len(blocks)), k=_LOOKED_AT - 1)}
+    with images.open("rb") as stream:
+        for number in chosen:
+            stream.seek(number * size)
+            if hashlib.sha256(stream.read(size)).hexdigest() != blocks[number]:
+                return False
+    return True
 
 
 class _BuiltMeanwhile(Exception):

@@ -15,6 +15,7 @@ from epurecli.evaluate.album import LossCurve
 from epurecli.evaluate.metric import Better, Histogram, Metric, Report
 from epurecli.evaluate.page import render
 from epurecli.staging import staged
+from epurecli.text import csv_cell
 from epurecli.version import __version__
 
 _FORMAT = 1
@@ -85,8 +86,8 @@ def read_reports(path: Path) -> tuple[Report, ...]:
 
 def _line(report: Report, metric: Metric) -> list[object]:
     low, high = metric.ci or (None, None)
-    numbers = [metric.floor, low, high]
-    return [report.model, report.seed, metric.group, metric.name, metric.value, metric.unit, metric.better, *numbers]
+    figures = [metric.value, metric.unit, metric.better, metric.floor, low, high]
+    return [csv_cell(report.model), report.seed, metric.group, csv_cell(metric.name), *figures]
 
 
 def _entry(report: Report) -> object:

@@ -116,7 +116,7 @@ class GenerativeModel(nn.Module, ABC):
         """Fill in weights that the config brings, before training. Raises: ConfigError, CheckpointError."""
 
     def stage_files(self, stage: str) -> Mapping[Path, tuple[Mapping[str, Tensor], Mapping[str, str]]]:
-        """Files (tensors, metadata) that a finished stage leaves outside the run folder."""
+        """Further files (tensors, metadata) that a finished stage leaves, by their paths within the run folder."""
         return {}
 
     def training_only(self) -> tuple[nn.Module, ...]:

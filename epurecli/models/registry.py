@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from epurecli.config.schema import RunConfig
 from epurecli.errors import ConfigError, UsageError
+from epurecli.models.size import check_weights
 
 if TYPE_CHECKING:
     from epurecli.models.contract import GenerativeModel
@@ -73,5 +74,7 @@ def models_with_a_bound() -> list[str]:
 
 
 def build(config: RunConfig) -> GenerativeModel:
-    """An untrained model, with torch's current default device and seed."""
-    return model_class(config.model.type)(config)
+    """An untrained model, with torch's current default device and seed. Raises: ConfigError: it would not fit here."""
+    made = model_class(config.model.type)
+    check_weights(lambda: made(config), config.model)
+    return made(config)

@@ -20,6 +20,7 @@ from epurecli.sample.layout import MANIFEST, SHEET, replaceable
 from epurecli.sample.sheet import Tile, contact_sheet
 from epurecli.sample.sinks import Background, NpzSink, PngSink
 from epurecli.staging import StagedFolder
+from epurecli.text import csv_cell
 
 _LEADING = ("model", "mode", "seed")  # provenance that stands before the conditions in the manifest
 _FORBIDDEN = frozenset('/\\:*?"<>|')  # not allowed in file names on one system or another
@@ -99,7 +100,7 @@ class SampleWriter:
             self._staging.discard()
             raise
         self._rows = csv.writer(self._manifest, lineterminator="\n")
-        self._rows.writerow(self._header)
+        self._rows.writerow(map(csv_cell, self._header))
         return self
 
     def write(self, drawn: Drawn) -> None:
@@ -118,7 +119,8 @@ class SampleWriter:
             for name, given, values in zip(drawn.names, mask, conditions, strict=True):
                 cells = ["" if np.isnan(value) else number(value) for value in values]
                 seen = "+".join(c for c, g in zip(self._components, given, strict=True) if g)
-                self._rows.writerow([name, *self._before.values(), *cells, seen, *self._after.values()])
+                before, after = (map(csv_cell, facts.values()) for facts in (self._before, self._after))
+                self._rows.writerow([csv_cell(name), *before, *cells, csv_cell(seen), *after])
         alone = drawn.truth is None and drawn.spread is None
         room = self._sheet_rows if alone else -(-self._sheet_rows // 2)
         self._tiles += tiles_of(drawn, pixels["images"], self._columns, room - len(self._tiles))

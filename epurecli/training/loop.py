@@ -56,7 +56,8 @@ def train(
                 epoch=progress.best_epoch,
                 metric=progress.best,
             )
-        for path, (tensors, facts) in model.stage_files(stage.name).items():
+        for name, (tensors, facts) in model.stage_files(stage.name).items():
+            path = job.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             save_tensors(path, tensors, facts)
     if job.ranks.writes:

@@ -32,7 +32,7 @@ from epurecli.api.training import parse_seconds
 from epurecli.config import load_config
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
-from epurecli.data.source import data_section
+from epurecli.data.source import infer_data
 from epurecli.evaluate.distribution import frechet
 from epurecli.models.contract import set_trainable
 from epurecli.models.registry import build, schema_of
@@ -259,9 +259,9 @@ def main() -> None:
     load_multivae()
     if not options.data.is_dir():
         sys.exit(f"skipped: {options.data} is not here; --data DIR takes any data set")
-    dataset = open_dataset(DataConfig(**data_section(options.data)))
+    dataset = open_dataset(DataConfig(**infer_data(options.data)))
     if options.speed:
-        return race(dataset, data_section(options.data), options.models.split(","))
+        return race(dataset, infer_data(options.data), options.models.split(","))
     dataset = replace(dataset, test=dataset.validation) if options.tune else dataset
     judge, seconds = Judge(dataset), parse_seconds(options.budget)
     images = dataset.batch(dataset.train).image

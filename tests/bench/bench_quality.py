@@ -33,7 +33,7 @@ from epurecli.checkpoint import load_model, read_metrics, start_run
 from epurecli.config import load_config
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
-from epurecli.data.source import data_section
+from epurecli.data.source import infer_data
 from epurecli.evaluate.conditioning import conditioning, learn_measures
 from epurecli.evaluate.distribution import frechet
 from epurecli.evaluate.features import fit_pixel_features
@@ -168,7 +168,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.data.is_dir():
         sys.exit(f"skipped: {options.data} is not here; --data DIR takes any data set")
-    data = data_section(options.data)
+    data = infer_data(options.data)
     dataset = open_dataset(DataConfig(**data))
     judge = Judge(replace(dataset, test=dataset.validation) if options.tune else dataset)
     columns, results = {"floor": judge.floor}, {}

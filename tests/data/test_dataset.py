@@ -142,7 +142,14 @@ def test_conditions_change_without_decoding(folder: Path, cache: Path, config):
     assert dataset.conditions.shape == (16, 2)
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data + b"x"], ids=["short", "long"])
+DAMAGES = {
+    "short": lambda data: data[:-1],
+    "long": lambda data: data + b"x",
+    "lost": lambda data: data[: len(data) // 2].ljust(len(data), b"\0"),  # as after a power cut
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_pack_is_built_anew(damage, folder: Path, cache: Path, config):
     before = open_dataset(config(), cache_dir=cache).digest
     pack = next(cache.rglob("images.u8"))
@@ -150,6 +157,16 @@ def test_a_damaged_pack_is_built_anew(damage, folder: Path, cache: Path, config)
     after, idle = opened_without_work(config(), cache)
     assert not idle
     assert after.digest == before
+
+
+def test_a_damaged_table_of_a_toy_set_is_built_anew(cache: Path):
+    config = DataConfig(toy=ToySpec(count=40))
+    before = open_dataset(config, cache_dir=cache)
+    table = next(cache.rglob("table.f64"))
+    table.write_bytes(bytes(table.stat().st_size))
+    after = open_dataset(config, cache_dir=cache)
+    assert np.array_equal(after.conditions, before.conditions)
+    assert after.digest == before.digest
 
 
 def test_images_cannot_be_written_through(folder: Path, cache: Path, config):

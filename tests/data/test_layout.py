@@ -46,7 +46,14 @@ def test_an_exact_name_wins_wherever_it_lies(tmp_path: Path) -> None:
     found = locate(root, ("bt",), ("7",), PATTERN, np.array([Part.TRAIN], np.int8))
     assert BRANCHES[found.branch[0, 0]] == "test"
     assert not found.other_names
-    assert not found.notes
+    assert found.notes == ("1 image is of no design that the CSV names, and not used: train/bt/007_bt.png",)
+
+
+def test_pictures_of_no_row_are_said(tmp_path: Path) -> None:
+    root = lay(tmp_path, "bt/a_bt.png", "bt/B_bt.png", "bt/x_bt.png", "bt/sheet.png")
+    found = locate(root, ("bt",), ("a", "b"), PATTERN, None)
+    assert found.notes[1] == "2 images are of no design that the CSV names, and not used: bt/sheet.png"
+    assert not locate(root, ("bt",), ("a", "b", "x", "sheet"), "{prefix}.png", None).notes[1:]
 
 
 def test_two_files_that_are_nearly_right_are_a_problem(tmp_path: Path) -> None:

@@ -100,8 +100,14 @@ def test_the_planned_size(name: str) -> None:
 def brought(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Marginal decoders that a first run left."""
     folder = tmp_path_factory.mktemp("brought")
-    trained(folder / "runs", f"paths.pretrained_dir={folder / 'decoders'}")
-    return folder / "decoders"
+    _, run = trained(folder / "runs", "paths.pretrained_dir=decoders")
+    return run / "decoders"
+
+
+@pytest.mark.parametrize("folder", ["/tmp/decoders", "../decoders", "."])
+def test_decoders_are_left_within_the_run(folder: str) -> None:
+    with pytest.raises(ConfigError, match="within the run's own"):
+        configure(f"paths.pretrained_dir={folder}")
 
 
 def paths(folder: Path, names: tuple[str, ...] = NAMES) -> str:

@@ -67,9 +67,17 @@ class MetaTraining(RunSettings):
 
 
 class MetaPaths(PathsConfig):
-    """`pretrained_dir` is where stage 1 leaves its decoders, one file a component, for `marginal_vae_paths`."""
+    """`pretrained_dir` is the folder within the run where stage 1 leaves its decoders, one file a component, for
+    `marginal_vae_paths`."""
 
     pretrained_dir: Path | None = None
+
+    @field_validator("pretrained_dir")
+    @classmethod
+    def _within_the_run(cls, folder: Path | None) -> Path | None:
+        if folder is not None and (folder.is_absolute() or ".." in folder.parts or not folder.parts):
+            raise ValueError("names a folder within the run's own, such as pretrained; no run overwrites another's")
+        return folder
 
 
 class MetaVAEConfig(LatentRunConfig):
