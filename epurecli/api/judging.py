@@ -27,6 +27,8 @@ from epurecli.evaluate import (
     portray,
     requests_beyond,
 )
+from epurecli.evaluate.completions import completion_metrics, floors, judge_completions, real_features, subsets
+from epurecli.evaluate.images import as_bits
 from epurecli.evaluate.interval import mean_metric
 from epurecli.models.registry import models_with_a_bound
 from epurecli.nn.noise import generator_noise
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BOUND_BATCH = 32
+DRAWS = 10  # of each completed design
+COMPLETED = 3000  # designs that are completed to judge the draws, shared by the subsets of given components
+FEWEST = 100  # of one subset
 BEYOND = 0.1  # requests beyond the training range, as a share of all
 
 
@@ -82,11 +87,31 @@ def judge_model(
         mask[np.arange(len(rows)), np.arange(len(rows)) % parts] = False
         inpainted = Inpainted(complete(trained, dataset, rows, mask, seed, device), dataset.raw_images(rows), mask)
     name = trained.config.model.type
+    honest = _completions(trained, dataset, reference, seed, device) if inpainted is not None else ()
     report = evaluate(
         samples, reference, conditional=conditional, inpainted=inpainted, model=name, seed=trained.config.training.seed
     )
     album = portray(samples, reference, conditional=conditional, inpainted=inpainted)
-    return replace(report, metrics=(*report.metrics, *bound), losses=losses_of(trained), album=album)
+    return replace(report, metrics=(*report.metrics, *honest, *bound), losses=losses_of(trained), album=album)
+
+
+def _completions(
+    trained: TrainedModel, dataset: Dataset, reference: Reference, seed: int, device: str
+) -> tuple[Metric, ...]:
+    """Whether completions from every subset of components (or many of them) are honest draws."""
+    chosen, whole = subsets(len(dataset.components)), dataset.whole(dataset.test)
+    number = max(FEWEST, COMPLETED // len(chosen))
+    rows = whole[:: max(1, len(whole) // number)][:number]
+    truth = as_bits(dataset.raw_images(rows), "test designs")
+    real = real_features(reference, len(rows))
+    found, beside = [], []
+    for given in chosen:
+        mask = np.zeros((len(rows), len(dataset.components)), bool)
+        mask[:, list(given)] = True
+        draws = as_bits(complete(trained, dataset, rows, mask, seed, device, DRAWS), "completions", 5)
+        found.append(judge_completions(draws, truth, given, reference.pixel, real))
+        beside.append(floors(truth, DRAWS, given, reference))
+    return completion_metrics(found, beside, dataset.components, DRAWS)
 
 
 def losses_of(trained: TrainedModel) -> tuple[LossCurve, ...]:
@@ -110,7 +135,7 @@ def complete(
     mask: NDArray[np.bool_],
     seed: int,
     device: str,
-    draws: int = 10,
+    draws: int = DRAWS,
 ) -> NDArray[np.float32]:  # (B, S, C, H, W)
     """Every draw of the completions of some designs."""
     names = Numbered(len(rows))

@@ -110,6 +110,7 @@ class Run:
         seed: int = 0,
         conditions: Mapping[str, Value] | pd.DataFrame | None = None,
         crisp: bool | None = None,
+        open: Literal["draw", "expect"] = "draw",
         backend: Literal["torch", "onnx", "auto"] = "torch",
         **values: Value,
     ) -> Designs:
@@ -123,8 +124,10 @@ class Run:
             crisp: parts in black and white, each pixel of one owner, or grey means (default: the config's).
             backend: torch, onnx (after `export`), or the faster of the two.
             **values: conditions in raw units: `width_px=58`; a tuple is a range, from which each design gets a value
-                of its own: `d_rigid=(0.1, 0.3)`; a list has one value a design. What is left open takes its expected
-                value given the rest. Without any, `conditional` takes those of the test designs.
+                of its own: `d_rigid=(0.1, 0.3)`; a list has one value a design. Without any, `conditional` takes those
+                of the test designs.
+            open: what conditions that are left open take: a value drawn for each design as the training data has it
+                given the rest, or the expected one.
 
         Raises:
             UsageError: no such mode or condition.
@@ -134,7 +137,7 @@ class Run:
         wanted = Mode.CONDITIONAL if table is not None else None
         if mode is not None:
             wanted = parse_mode(mode)
-        options = SampleOptions(mode=wanted, count=count, seed=seed, conditions=table, crisp=crisp)
+        options = SampleOptions(mode=wanted, count=count, seed=seed, conditions=table, crisp=crisp, open=open)
         if options.of(self.trained).observes:
             raise UsageError(f"mode {options.of(self.trained).value!r} completes designs", "use Run.complete")
         return self._draw(options, backend)
@@ -149,6 +152,7 @@ class Run:
         conditions: Mapping[str, Value] | pd.DataFrame | None = None,
         crisp: bool | None = None,
         keep_draws: bool = True,
+        open: Literal["draw", "expect"] = "draw",
         backend: Literal["torch", "onnx", "auto"] = "torch",
         **values: Value,
     ) -> Designs:
@@ -159,7 +163,8 @@ class Run:
             draws: completions of each design (default: the config's); images are their mean, `spread` tells how they
                 differ.
             seed: as `epure sample --seed`.
-            conditions, values: as for `sample`. The conditions that designs were drawn at are not taken over.
+            conditions, values, open: as for `sample`; what is left open is drawn given the parts too. The conditions
+                that designs were drawn at are not taken over.
             crisp: each draw in black and white, or grey (default: the config's).
             keep_draws: whether to keep every draw: (B, S, C, H, W) uint8.
 
@@ -177,6 +182,7 @@ class Run:
             draws=draws,
             keep_draws=keep_draws,
             crisp=crisp,
+            open=open,
         )
         return self._draw(options, backend)
 

@@ -39,6 +39,9 @@ def sample(
         Path | None, typer.Option(help="CSV with the condition columns, one design per row.")
     ] = None,
     set_condition: Annotated[list[str], typer.Option(help="width_px=58, in raw units (repeatable).")] = [],  # noqa: B006
+    open: Annotated[
+        str, typer.Option(help="Conditions that are not given: draw (for each design, given the rest) or expect.")
+    ] = "draw",
     grid: Annotated[str | None, typer.Option(help="width_px=49:64:4,height_px=45:59:4: every combination.")] = None,
     mask: Annotated[list[str], typer.Option(help="Hide this component, by number or name (repeatable).")] = [],  # noqa: B006
     source_component: Annotated[list[str], typer.Option(help="Cross-modal: what is given (repeatable).")] = [],  # noqa: B006
@@ -84,6 +87,8 @@ def sample(
     check_which(which)
     if format not in ("png", "npz"):
         raise UsageError(f"--format {format}: expected png or npz")
+    if open not in ("draw", "expect"):
+        raise UsageError(f"--open {open}: expected draw or expect")
     if backend not in BACKENDS:
         raise UsageError(f"--backend {backend}: expected {', '.join(BACKENDS)}")
     if onnx_dir is not None and backend == "torch":
@@ -119,6 +124,7 @@ def sample(
                 draws=num_posterior_samples,
                 keep_draws=keep_draws,
                 crisp=crisp,
+                open="expect" if open == "expect" else "draw",
             )
             console.note(run.summary)
         sampling = prepare(

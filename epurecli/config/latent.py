@@ -28,15 +28,17 @@ class ReconstructionConfig(Section):
 
 
 class LatentPriorConfig(Section):
-    """What unconditional sampling draws from once training is done."""
+    """What latents are drawn from once training is done, given any parts or none."""
 
-    kind: Literal["model", "flow"] = "model"  # the model's own prior, or a flow fitted to the aggregate posterior
-    layers: Annotated[int, Field(ge=1, le=32)] = 6
-    hidden: Annotated[int, Field(ge=8)] = 128
+    kind: Literal["model", "flow"] = "model"  # the model's own prior and posterior, or a density fitted to its latents
+    layers: Annotated[int, Field(ge=1, le=32)] = 8
+    hidden: Annotated[int, Field(ge=8)] = 96
     epochs: Annotated[int, Field(ge=1)] = 100
-    batch_size: Annotated[int, Field(ge=1)] = 256
+    batch_size: Annotated[int, Field(ge=1)] = 512
     lr: Annotated[float, Field(gt=0)] = 1e-2
-    share: Annotated[float, Field(gt=0)] = 1 / 7  # of training.budget_s: an eighth where the model's own add up to one
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = 0.99
+    share: Annotated[float, Field(gt=0)] = 1 / 3  # of training.budget_s: a quarter where the model's own add up to one
 
 
 class LatentModelConfig(ModelConfig):

@@ -39,7 +39,7 @@ class ConditionScaler:
         values = np.atleast_2d(np.asarray(raw, np.float64))
         warnings = []
         for name, column, low, high in zip(self.columns, values.T, self.minimum, self.maximum, strict=True):
-            beyond = column[(column < low) | (column > high)]
+            beyond = np.unique(column[(column < low) | (column > high)])
             if len(beyond):
                 worst = beyond[np.argmax(np.maximum(low - beyond, beyond - high))]
                 more = f" and {len(beyond) - 1} more" if len(beyond) > 1 else ""

@@ -16,6 +16,7 @@ _SHORT = {
     "validity": "faults within single designs",
     "conditioning": "meeting the sizes that are asked for",
     "inpainting": "completing designs",
+    "completions": "drawing completions as varied as the truth",
     "distribution": "covering the range of real designs",
     "diversity": "the variety of its designs",
     "novelty": "its distance to the training designs",
@@ -74,6 +75,9 @@ def _said(row: Row, cell: Cell) -> str:
             found = f"{number(value, 3)} ({beside}{number(floor, 3)})"
             better = "so it adds to looking up" if value > floor else "so looking up does as well"
             return f"Hidden parts that it completes agree with the true ones to an IoU of {found}, {better}."
+        case "completions", "spread ratio, farthest from honest":
+            apart = f"{number(value, 2)} times as much as one of them and the truth"
+            return f"Where its completions are least honest, two of them differ {apart} (honest: 1)."
         case "distribution", "coverage":
             return f"Of the kinds of real designs its own cover {percent}."
         case "novelty", "exact copies":

@@ -26,8 +26,8 @@ class Metric:
 
     Attributes:
         name: unique within the group, e.g. "iou wasserstein".
-        group: "lineage", "validity", "conditioning", "inpainting", "distribution", "diversity", "novelty" or
-            "likelihood".
+        group: "lineage", "validity", "conditioning", "inpainting", "completions", "distribution", "diversity",
+            "novelty" or "likelihood".
         value: the figure, in `unit`; NaN where it cannot be formed (the docs say when).
         unit: "px", "share" (0 to 1), "nats", "1" for a pure number...
         better: which way it improves.

@@ -22,6 +22,7 @@ from epurecli.evaluate.validity import claimed_twice, gap_pixels, stray_pixels
 from epurecli.pictures.section import Side, heat, mirrored, overlay
 
 SHOWN = 12  # designs of a contact sheet
+EXAMPLES = 3  # draws of each completed design
 EXTREMES = 4  # best, and as many worst, of a metric
 _LONGEST = 192  # pixels of a picture's longer side; larger sections are averaged down
 _COLOURS = 64  # of a picture: a section has one for each part, and those between them at soft edges
@@ -99,7 +100,7 @@ class _Illustrator:
         draws, truth = check(inpainted)
         value = design_iou(draws, truth, inpainted.mask)
         cards = [self.completed_card(inpainted, i, value[i]) for i in range(min(SHOWN, len(value)))]
-        text = "What was given, one completion, the true design, and where the completions differ (darker: more)."
+        text = "What was given, three draws, what most of ten say, the true design, where draws differ (darker: more)."
         return Gallery("Completed", text, (*cards,))
 
     def soundest(self, samples: NDArray[np.generic]) -> list[Gallery]:
@@ -154,9 +155,11 @@ class _Illustrator:
 
     def completed_card(self, inpainted: Inpainted, i: int, iou: float) -> Card:
         given, truth, draws = inpainted.mask[i], inpainted.truth[i], inpainted.draws[i]
+        levels = 255 if draws.dtype == np.uint8 else 1
         pictures = (
             self.section("given", np.where(given[:, None, None], truth, np.zeros((), truth.dtype))),
-            self.section("completed", draws[0]),
+            *(self.section(f"draw {k + 1}", draw) for k, draw in enumerate(draws[:EXAMPLES])),
+            self.section("majority", draws.mean(0) >= 0.5 * levels),
             self.section("truth", truth),
             Picture("uncertainty", png_of(heat(mirrored(_levels(draws).std(0) / 255, self.mirror)))),
         )

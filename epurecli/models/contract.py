@@ -58,6 +58,7 @@ class Stage:
     validate: Loss | None = None  # averaged over the validation designs
     score: Score | None = None  # of all validation designs together, such as a distance between sets
     encode: Callable[[Batch], Tensor] | None = None  # what its losses are given instead of images, computed once
+    prepare: Callable[[Batch, Step], None] | None = None  # given all training designs at once before the first step
     unit: str = NATS  # of the losses
 
     @torch.no_grad()
@@ -107,6 +108,11 @@ class GenerativeModel(nn.Module, ABC):
     def bound(self, batch: Batch, noise: Sequence[Noise]) -> Tensor:  # -> (B,)
         """A lower bound on log p(design | condition), nats per design. Raises: UsageError: it has none."""
         raise UsageError(f"{self.config.model.type} has no bound on the likelihood of a design")
+
+    def conditions_given(self, observed: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What given parts (B, C, H, W), (B, C) say of the conditions: a Gaussian's mean (B, D) and factor (B, D, D),
+        standardised. None: it is not known."""
+        return None
 
     def graphs(self) -> Sequence[Graph]:
         """What ONNX may see. A graph has no randomness of its own: noise is an input."""

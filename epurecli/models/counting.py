@@ -34,7 +34,7 @@ def count_config(name: str) -> Count:
     """Count one shipped config on torch's meta device."""
     import torch
 
-    from epurecli.models.latent import LATENT_PRIOR
+    from epurecli.models.latent_fit import LATENT_PRIOR
 
     config = load_config(name, schema_of)
     with torch.device("meta"):

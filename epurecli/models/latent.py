@@ -1,4 +1,5 @@
-"""What models with a latent share: the ELBO, drawing, the flow that is fitted to the latents, the likelihood bound."""
+"""What models with a latent share: the ELBO, drawing, the density that is fitted to the latents, the likelihood
+bound."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ import torch
 from torch import Tensor
 
 from epurecli.config.latent import ElboStage, LatentRunConfig, MaskedStage
-from epurecli.config.schema import StageConfig
-from epurecli.models.contract import GenerativeModel, Objective, Sampler, Stage
+from epurecli.models.contract import GenerativeModel, Sampler, Stage
 from epurecli.models.graphs import Graph
-from epurecli.models.latent_graphs import latent_graphs
+from epurecli.models.latent_fit import LatentFit
+from epurecli.models.latent_graphs import Infer, latent_graphs
 from epurecli.nn.conditioning import ConditionEmbedding
 from epurecli.nn.distributions import (
     Density,
@@ -23,13 +24,12 @@ from epurecli.nn.distributions import (
     kl_divergence,
     standard_normal,
 )
-from epurecli.nn.flow import ConditionalFlow
+from epurecli.nn.flow import ConditionalFlow, Conditioned
 from epurecli.nn.likelihoods import likelihood_of
 from epurecli.nn.masking import draw_masks, mask_probability, show_all
 from epurecli.nn.step import Step
+from epurecli.nn.subset_gaussian import Given, SubsetGaussian, nothing_given
 from epurecli.types import Batch, Losses, Noise, Query
-
-LATENT_PRIOR = "latent-prior"  # the stage that fits the flow, after the model's own stages
 
 
 class LatentModel(GenerativeModel):
@@ -54,9 +54,13 @@ class LatentModel(GenerativeModel):
             scale = 1.0 / (self.image_size[0] * self.image_size[1])
         self.register_buffer("recon_weights", scale * torch.tensor(weights), persistent=False)
         spec = model.latent_prior
-        self.flow = None  # or a flow in the whitened coordinates of prior(), fitted as a last stage
+        self.flow = None  # or p(z | given parts, condition), fitted as a last stage
         if spec.kind == "flow":
-            self.flow = ConditionalFlow(self.latent_size, self.cond_dim, spec.layers, spec.hidden)
+            sizes = len(self.components), self.latent_size, self.cond_dim
+            self.flow = ConditionalFlow(*sizes, spec.layers, spec.hidden)
+        self.condition_law = None  # or p(condition | given parts), fitted with it
+        if self.flow is not None and self.cond_dim:
+            self.condition_law = SubsetGaussian(len(self.components), self.latent_size, self.cond_dim, 0)
 
     @property
     def learns_from_parts(self) -> bool:
@@ -82,7 +86,7 @@ class LatentModel(GenerativeModel):
 
     @abstractmethod
     def own_stages(self) -> Sequence[Stage]:
-        """How it is trained, before the flow."""
+        """How it is trained, before the density of its latents is fitted."""
 
     def posterior(self, code: Tensor) -> Density:  # (B, K) -> over (B, N)
         """q(z | what was encoded)."""
@@ -93,8 +97,21 @@ class LatentModel(GenerativeModel):
         return standard_normal(self.recon_weights.new_empty(1, self.latent_size))
 
     def infer(self, observed: Tensor, mask: Tensor) -> Distribution:  # (B, C, H, W), (B, C) -> over (B, N)
-        """q(z | observed components)."""
+        """q(z | observed components), the model's own answer."""
         return self.posterior(self.encode(observed, mask))
+
+    def conditional(
+        self, observed: Tensor, mask: Tensor, condition: Tensor, present: Tensor, infer: Infer | None = None
+    ) -> Distribution:
+        """p(z | observed components, condition): the fitted density, or the model's own answer where there is none.
+
+        Args:
+            infer: stands for the model's own `infer`, in operations that can be traced.
+        """
+        answer = (infer or self.infer)(observed, mask)
+        if self.flow is None:
+            return answer
+        return Conditioned(self.flow, Given(mask, answer.mean, answer.deviation, condition, present))
 
     # --- drawing ------------------------------------------------------------------------------------------------------
 
@@ -129,22 +146,21 @@ class LatentModel(GenerativeModel):
                 return self.decode(z, query.condition, query.present)
 
             return draw
-        posterior = self.infer(query.observed, query.mask)
-        given = query.condition, query.present, query.observed, query.mask
-        return lambda noise: self.complete(posterior.sample(noise.normal(self.latent_size)), *given)
+        asked, given = (query.condition, query.present), (query.observed, query.mask)
+        latents = self.conditional(*given, *asked)
+        return lambda noise: self.complete(latents.sample(noise.normal(self.latent_size)), *asked, *given)
 
     def from_prior(self, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # (B, N) -> (B, N)
-        """Standard normal noise to latents, through the fitted flow where there is one."""
-        if self.flow is not None:
-            noise = self.flow(noise, condition, present)
-        return self.prior().sample(noise)
+        """Standard normal noise to latents of designs of which no part is given."""
+        if self.flow is None:
+            return self.prior().sample(noise)
+        return self.flow(noise, nothing_given(len(self.components), self.latent_size, condition, present))
 
     def prior_log_prob(self, z: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # (B, N) -> (B,)
         """Log density of what `from_prior` draws, in nats."""
-        prior = self.prior()
         if self.flow is None:
-            return prior.log_prob(z)
-        return self.flow.log_prob(prior.whiten(z), condition, present) - prior.log_det
+            return self.prior().log_prob(z)
+        return self.flow.log_prob(z, nothing_given(len(self.components), self.latent_size, condition, present))
 
     @torch.no_grad()
     def bound(self, batch: Batch, noise: Sequence[Noise]) -> Tensor:  # -> (B,)
@@ -165,21 +181,24 @@ class LatentModel(GenerativeModel):
             weights.append(likelihood + self.prior_log_prob(z, batch.condition, present) - posterior.log_prob(z))
         return torch.stack(weights).logsumexp(0) - math.log(len(weights))
 
+    @torch.no_grad()
+    def conditions_given(self, observed: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:
+        if self.condition_law is None:
+            return None
+        answer = self.infer(observed, mask)
+        nothing = answer.mean.new_zeros(len(mask), 1)
+        return self.condition_law.moments(Given(mask, answer.mean, answer.deviation, nothing[:, :0], nothing))
+
     def graphs(self) -> Sequence[Graph]:
         return latent_graphs(self)
 
     # --- training -----------------------------------------------------------------------------------------------------
 
     def stages(self) -> Sequence[Stage]:
-        """The model's own stages and, where the config asks for a flow, its fit."""
+        """The model's own stages and, where the config asks for it, the fit of the density of its latents."""
         if self.flow is None:
             return self.own_stages()
-        spec = self.config.model.latent_prior
-        settings = StageConfig(
-            epochs=spec.epochs, batch_size=spec.batch_size, lr=spec.lr, scheduler="cosine", share=spec.share
-        )
-        fit = Objective("flow", (self.flow,), self.flow_loss)
-        return [*self.own_stages(), Stage(LATENT_PRIOR, settings, (fit,), self.flow_loss, encode=self.encode_whole)]
+        return [*self.own_stages(), LatentFit(self).stage()]
 
     def masked_elbo(self, batch: Batch, step: Step) -> Losses:
         """The ELBO of a whole design, the encoder seeing a random subset of its components."""
@@ -204,21 +223,6 @@ class LatentModel(GenerativeModel):
         losses = self.elbo(batch, self.shown(batch), present, self.beta, step)
         iou = mean_iou(self.reconstruct(batch), batch.image, batch.known)
         return Losses(losses.total, {**losses.terms, "iou": iou})
-
-    def flow_loss(self, batch: Batch, step: Step) -> Losses:
-        """-log p(z | condition) of posterior samples in the prior's whitened coordinates, nats per design.
-
-        The batch holds codes: the encoder is frozen, and has said all it has to say.
-        """
-        present = self.conditioning.draw_presence(len(batch), step)
-        with torch.autocast(present.device.type, enabled=False):
-            with torch.no_grad():
-                z = self.posterior(batch.image).sample(step.randn(len(batch), self.latent_size))
-                white = self.prior().whiten(z)
-            if self.flow.training:
-                self.flow.linear.update(white, batch.condition, step)
-            nll = -self.flow.log_prob(white, batch.condition, present).mean()
-        return Losses(nll, {"nll": nll})
 
     def negative_elbo(self, z: Tensor, kl: Tensor, batch: Batch, present: Tensor, beta: float) -> Losses:
         """-log p(x | z) + beta KL, in nats per design: summed over C, H, W and latents, mean over B.

@@ -30,7 +30,9 @@ class LatentDrawing(Drawing, Protocol):
     @property
     def latent_size(self) -> int: ...
 
-    def infer(self, observed: Tensor, mask: Tensor) -> Distribution: ...
+    def conditional(
+        self, observed: Tensor, mask: Tensor, condition: Tensor, present: Tensor, infer: Infer | None = None
+    ) -> Distribution: ...
 
     def decode(self, z: Tensor, condition: Tensor, present: Tensor) -> Tensor: ...
 
@@ -51,12 +53,12 @@ class DecoderGraph(nn.Module):
 class InpaintGraph(nn.Module):
     """Partial designs, noise and condition -> draws of whole ones, what was observed pasted back."""
 
-    def __init__(self, model: LatentDrawing, infer: Infer) -> None:
+    def __init__(self, model: LatentDrawing, infer: Infer | None) -> None:
         super().__init__()
         self.model, self.infer = model, infer
 
     def forward(self, images: Tensor, mask: Tensor, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:
-        z = self.infer(images, mask).sample(noise)  # (S, B, N)
+        z = self.model.conditional(images, mask, condition, present, self.infer).sample(noise)  # (S, B, N)
         draws = noise.shape[0]  # len() would bake it in
         given = (t.expand(draws, *t.shape).flatten(0, 1) for t in (condition, present, images, mask))
         return self.model.complete(z.flatten(0, 1), *given).unflatten(0, noise.shape[:2])
@@ -74,7 +76,7 @@ def latent_graphs(model: LatentDrawing, infer: Infer | None = None) -> tuple[Gra
     (noise,) = noise_ports(model, observes=False)
     layers = "standard normal, one layer for each draw"
     draws = Port("noise", (DRAWS, BATCH, model.latent_size), layers, content=Content.NORMAL)
-    inpaint = InpaintGraph(model, infer or model.infer)
+    inpaint = InpaintGraph(model, infer)
     return (
         Graph("decoder", DecoderGraph(model), (z, *condition), ports.designs),
         graph_of_designs("sampler", DrawingGraph(model, False), (noise, *condition), ports.designs),

@@ -19,6 +19,11 @@ class Distribution(Protocol):
     @property
     def mean(self) -> Tensor: ...
 
+    @property
+    def deviation(self) -> Tensor:
+        """Standard deviation of each latent, (B, N)."""
+        ...
+
     def sample(self, noise: Tensor) -> Tensor:  # standard normal (..., B, N) -> (..., B, N)
         """A reparameterised sample."""
         ...
@@ -58,6 +63,10 @@ class DiagonalGaussian(Gaussian):
     mean: Tensor  # (B, N)
     log_variance: Tensor  # (B, N)
 
+    @property
+    def deviation(self) -> Tensor:
+        return (0.5 * self.log_variance).exp()
+
     def sample(self, noise: Tensor) -> Tensor:
         return self.mean + (0.5 * self.log_variance).exp() * noise
 
@@ -75,6 +84,10 @@ class DenseGaussian(Gaussian):
 
     mean: Tensor  # (B, N)
     scale_tril: Tensor  # (N, N) or (B, N, N)
+
+    @property
+    def deviation(self) -> Tensor:
+        return self.scale_tril.square().sum(-1).sqrt().expand_as(self.mean)
 
     def sample(self, noise: Tensor) -> Tensor:
         return self.mean + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)

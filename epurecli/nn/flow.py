@@ -1,84 +1,132 @@
-"""A small conditional normalising flow: standard noise <-> latents, given the conditions.
+"""p(z | given parts, condition), for any parts: a Gaussian of each subset, bent by a small conditional flow.
 
 The aggregate posterior of a trained VAE never quite matches its prior, and that mismatch is what ruins unconditional
-samples. This flow, fitted after training, closes it.
+samples; its answer to a few parts is one design, hardly varied, where many are possible. This density, fitted after
+training, replaces both. With no part given it is the prior.
 
 Source: Dinh et al., "Density Estimation using Real NVP", ICLR 2017, eq. 7-8; Dai & Wipf, "Diagnosing and Enhancing VAE
-Models", ICLR 2019 (fitting a second model to the aggregate posterior).
+Models", ICLR 2019 (fitting a second model to the aggregate posterior); Winkler et al., "Learning Likelihoods with
+Conditional Normalizing Flows", 2019 (what is known as context of each coupling).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from epurecli.nn.distributions import standard_log_prob
-from epurecli.nn.regression import LinearGaussian
+from epurecli.nn.subset_gaussian import Given, SubsetGaussian
 
 MAX_LOG_SCALE = 2.0
+HEARD = 4.0  # initial weight of the few numbers that say most (which parts, what condition) beside 2 N others
 
 
 class Coupling(nn.Module):
-    """x_b = u_b exp(s(u_a, c)) + t(u_a, c) for one half b of the coordinates given the other half a; starts as the
-    identity."""
+    """b -> b exp(s(a, h)) + t(a, h) for one part b of the coordinates given the other part a and a projection h of the
+    context; starts as the identity."""
 
-    def __init__(self, size: int, context: int, hidden: int, kept: Tensor) -> None:
+    def __init__(self, kept: int, moved: int, hidden: int) -> None:
         super().__init__()
-        self.register_buffer("kept", kept, persistent=False)  # (N,) 1 = passed through
-        self.net = nn.Sequential(
-            nn.Linear(size + context, hidden),
-            nn.GELU(),
-            nn.Linear(hidden, hidden),
-            nn.GELU(),
-            nn.Linear(hidden, 2 * size),
-        )
-        nn.init.zeros_(self.net[-1].weight)
-        nn.init.zeros_(self.net[-1].bias)
+        self.enter = nn.Linear(kept, hidden)
+        self.middle = nn.Linear(hidden, hidden)
+        self.leave = nn.Linear(hidden, 2 * moved)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
 
-    def _affine(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale, shift = self.net(torch.cat([x * self.kept, context], dim=-1)).chunk(2, dim=-1)
-        free = 1 - self.kept
-        return MAX_LOG_SCALE * torch.tanh(log_scale / MAX_LOG_SCALE) * free, shift * free
-
-    def forward(self, u: Tensor, context: Tensor) -> Tensor:
-        log_scale, shift = self._affine(u, context)
-        return u * log_scale.exp() + shift
-
-    def inverse(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale, shift = self._affine(x, context)
-        return (x - shift) * (-log_scale).exp(), -log_scale.sum(-1)
+    def affine(self, a: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Log scale s and shift t of b."""
+        hidden = F.silu(self.enter(a) + context)
+        log_scale, shift = self.leave(F.silu(self.middle(hidden))).chunk(2, dim=-1)
+        return MAX_LOG_SCALE * torch.tanh(log_scale / MAX_LOG_SCALE), shift
 
 
 class ConditionalFlow(nn.Module):
-    """Noise u (B, N) -> latents (B, N) through alternating couplings, a fixed permutation between pairs of them, and
-    a linear-Gaussian map fitted in closed form, which leaves the couplings only what is not linear or not Gaussian."""
+    """Noise (..., B, N) -> latents (..., B, N): couplings that move one half of the coordinates and then the other, a
+    fixed permutation before each two of them, and at the end the subset's Gaussian, which leaves the couplings only
+    what is not linear or not Gaussian."""
 
-    def __init__(self, size: int, cond_dim: int, layers: int, hidden: int) -> None:
+    shift: Tensor  # (2 N,) of the encoder's means and log deviations, over designs and subsets
+    scale: Tensor  # (2 N,)
+    orders: Tensor  # (layers / 2, N)
+
+    def __init__(self, components: int, size: int, cond_dim: int, layers: int, hidden: int) -> None:
         super().__init__()
         shuffle = torch.Generator().manual_seed(0)  # part of the architecture, not of the run
-        couplings, halves = [], torch.arange(size) % 2
-        for layer in range(layers):
+        orders = [torch.randperm(size, generator=shuffle) for _ in range(-(-layers // 2))]
+        self.register_buffer("orders", torch.stack(orders), persistent=False)
+        self.register_buffer("back", self.orders.argsort(1), persistent=False)
+        self.half = size // 2
+        sizes = (self.half, size - self.half), (size - self.half, self.half)
+        self.couplings = nn.ModuleList(Coupling(*sizes[layer % 2], hidden) for layer in range(layers))
+        self.context = nn.Sequential(  # of all couplings at once
+            nn.Linear(components + cond_dim + 1 + 2 * size, hidden), nn.SiLU(), nn.Linear(hidden, layers * hidden)
+        )
+        with torch.no_grad():
+            few, many = self.context[0].weight.split((components + cond_dim + 1, 2 * size), dim=1)
+            few.mul_(HEARD)
+            many.mul_(1 / HEARD)
+        self.base = SubsetGaussian(components, size, size, cond_dim)
+        self.register_buffer("shift", torch.zeros(2 * size))
+        self.register_buffer("scale", torch.ones(2 * size))
+
+    def _said(self, given: Given) -> Tensor:  # -> (B, 2 N)
+        return torch.cat([given.mean, given.deviation.log()], dim=1)
+
+    def _contexts(self, given: Given) -> tuple[Tensor, ...]:  # (B, hidden) for each coupling
+        said = torch.where(given.nothing, 0.0, (self._said(given) - self.shift) / self.scale)
+        known = torch.cat([given.mask.to(said.dtype), given.condition * given.present, given.present, said], dim=1)
+        return self.context(known).chunk(len(self.couplings), dim=1)
+
+    def forward(self, noise: Tensor, given: Given) -> Tensor:
+        x = noise
+        for layer, (coupling, context) in enumerate(zip(self.couplings, self._contexts(given), strict=True)):
             if layer % 2 == 0:
-                halves = halves[torch.randperm(size, generator=shuffle)]
-            kept = halves if layer % 2 == 0 else 1 - halves
-            couplings.append(Coupling(size, cond_dim + 1, hidden, kept.float()))
-        self.couplings = nn.ModuleList(couplings)
-        self.linear = LinearGaussian(size, cond_dim)
+                x = x[..., self.orders[layer // 2]]
+            first, second = x[..., : self.half], x[..., self.half :]
+            if layer % 2 == 0:
+                log_scale, shift = coupling.affine(first, context)
+                second = second * log_scale.exp() + shift
+            else:
+                log_scale, shift = coupling.affine(second, context)
+                first = first * log_scale.exp() + shift
+            x = torch.cat([first, second], dim=-1)
+        return self.base(x, given)
 
-    @staticmethod
-    def context(condition: Tensor, present: Tensor) -> Tensor:  # (B, D), (B, 1) -> (B, D + 1)
-        return torch.cat([condition * present, present], dim=-1)
-
-    def forward(self, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:
-        context, x = self.context(condition, present), noise
-        for coupling in self.couplings:
-            x = coupling(x, context)
-        return self.linear(x, condition, present)
-
-    def log_prob(self, z: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # (B, N) -> (B,) nats
-        context = self.context(condition, present)
-        x, total = self.linear.inverse(z, condition, present)
-        for coupling in reversed(self.couplings):
-            x, log_det = coupling.inverse(x, context)
-            total = total + log_det
+    def log_prob(self, z: Tensor, given: Given) -> Tensor:  # (B, N) -> (B,) nats
+        x, total = self.base.inverse(z, given)
+        contexts = self._contexts(given)
+        for layer in reversed(range(len(self.couplings))):
+            coupling, context = self.couplings[layer], contexts[layer]
+            first, second = x[:, : self.half], x[:, self.half :]
+            if layer % 2 == 0:
+                log_scale, shift = coupling.affine(first, context)
+                second = (second - shift) * (-log_scale).exp()
+            else:
+                log_scale, shift = coupling.affine(second, context)
+                first = (first - shift) * (-log_scale).exp()
+            x, total = torch.cat([first, second], dim=-1), total - log_scale.sum(-1)
+            if layer % 2 == 0:
+                x = x[:, self.back[layer // 2]]
         return total + standard_log_prob(x)
+
+    @torch.no_grad()
+    def fit(self, z: Tensor, given: Given) -> None:
+        """What has a closed form, from latents of whole designs (M, N) and what is known of them."""
+        said = self._said(given)[~given.nothing.squeeze(1)]
+        if len(said):
+            self.shift, self.scale = said.mean(0), said.std(0, correction=0).clamp_min(1e-3)
+        self.base.fit(z, given)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioned:
+    """The density of what is given, to be sampled."""
+
+    flow: ConditionalFlow
+    given: Given
+
+    def sample(self, noise: Tensor) -> Tensor:  # standard normal (..., B, N) -> (..., B, N)
+        return self.flow(noise, self.given)

@@ -23,6 +23,11 @@ def show_all(count: int, components: int, device: torch.device | str = "cpu") ->
     return torch.ones(count, components, dtype=torch.bool, device=device)
 
 
+def subset_of(code: Tensor, components: int) -> Tensor:  # (B, 1) integers -> (B, C) bool
+    """The subset of a code's bits, component 0 the lowest."""
+    return (code >> torch.arange(components, device=code.device)) & 1 == 1
+
+
 def draw_masks(count: int, components: int, probability: float, kind: Masking, step: Step) -> Tensor:  # (B, C) bool
     """One batched draw: each design is masked with `probability`, otherwise it shows everything.
 
@@ -33,11 +38,9 @@ def draw_masks(count: int, components: int, probability: float, kind: Masking, s
     device = step.generator.device
     if components == 1 or probability == 0:
         return show_all(count, components, device)
-    bits = torch.arange(components, device=device)
     if kind is Masking.SINGLE:
-        kept = step.randint(0, components, count, 1) == bits
+        kept = step.randint(0, components, count, 1) == torch.arange(components, device=device)
     else:
-        code = step.randint(1, 2**components - 1, count, 1)
-        kept = (code >> bits) & 1 == 1
+        kept = subset_of(step.randint(1, 2**components - 1, count, 1), components)
     masked = step.rand(count, 1) < probability
     return kept | ~masked

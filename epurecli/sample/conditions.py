@@ -142,21 +142,36 @@ def read_conditions(path: Path, columns: Sequence[str], listener: Listener = QUI
     return values
 
 
-def complete(
-    table: NDArray[np.float64], mean: NDArray[np.float64], covariance: NDArray[np.float64]
+def fill(
+    table: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    noise: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Fill conditions that were not given (NaN) with their expected value given the others, as the training data has
-    it.
+    """Fill conditions that were not given (NaN), the same columns in every row, given the others.
 
-    E[m | g] = mean_m + C_mg C_gg^-1 (g - mean_g), the same columns missing in every row.
+        m | g ~ N(mean_m + C_mg C_gg^-1 (g - mean_g), C_mm - C_mg C_gg^-1 C_gm)
+
+    Args:
+        table: (M, D) raw units.
+        mean: (D,), or (M, D) where something else is known of each row.
+        covariance: (D, D), or (M, D, D).
+        noise: (M, D) standard normal numbers; None takes the expected values.
+
+    Source: Bishop, "Pattern Recognition and Machine Learning", 2006, eq. 2.81-2.82.
     """
     missing = np.isnan(table[0])
-    if not missing.any():
-        return table
     given = ~missing
     filled = table.copy()
-    gain = covariance[np.ix_(missing, given)] @ np.linalg.pinv(covariance[np.ix_(given, given)])
-    filled[:, missing] = mean[missing] + (table[:, given] - mean[given]) @ gain.T
+    across = covariance[..., missing, :][..., given]
+    gain = across @ np.linalg.pinv(covariance[..., given, :][..., given], hermitian=True)  # (..., m, g)
+    around = table[:, given] - mean[..., given]
+    filled[:, missing] = mean[..., missing] + (gain @ around[..., None])[..., 0]
+    if noise is not None:
+        left = covariance[..., missing, :][..., missing] - gain @ across.swapaxes(-1, -2)
+        value, vector = np.linalg.eigh(left)
+        root = vector * np.sqrt(np.maximum(value, 0))[..., None, :]
+        filled[:, missing] += (root @ noise[:, missing, None])[..., 0]
     return filled
 
 

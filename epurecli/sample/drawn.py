@@ -23,6 +23,7 @@ class Drawn:
     draws: np.ndarray | None = None  # (B, S, C, H, W) in [0, 1]; written as well
     truth: np.ndarray | None = None  # (B, C, H, W) uint8; shown on the contact sheet
     conditions: np.ndarray | None = None  # (B, D) raw units; NaN = not given
+    examples: np.ndarray | None = None  # (at most B, 3, C, H, W) uint8: draws of the first designs, for the sheet
 
     def __len__(self) -> int:
         return len(self.names)
@@ -35,6 +36,8 @@ def join(parts: Sequence[Drawn]) -> Drawn:
     joined: dict = {"names": [name for part in parts for name in part.names]}
     for field in fields(Drawn):
         values = [getattr(part, field.name) for part in parts]
+        if field.name == "examples":  # the first blocks have them
+            values = [value for value in values if value is not None] or [None]
         if field.name != "names" and values[0] is not None:
             joined[field.name] = np.concatenate(values)
     return Drawn(**joined)

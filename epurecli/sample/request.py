@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from epurecli.sample.names import parse_component
 from epurecli.sample.sampler import Numbered, Request
 from epurecli.types import Mode
 
+_AT_ONCE = 256  # designs
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleOptions:
@@ -28,6 +31,7 @@ class SampleOptions:
     count: int | None = None
     seed: int = 0
     conditions: NDArray[np.float64] | None = None  # (M, D) raw units; a column of NaN is left open
+    open: Literal["draw", "expect"] = "draw"  # what conditions that are left open take, given the rest
     one_each: bool = False  # a design for each row of `conditions`, also where there is one row
     hide: tuple[str | int, ...] = ()  # inpainting: components to draw
     sources: tuple[str | int, ...] = ()  # cross-modal: components that are given
@@ -59,34 +63,81 @@ def build_request(
     """
     mode, config = options.of(trained), trained.config
     _check_flags(mode, options)
-    table = None if options.conditions is None else fill_open(trained, options.conditions, listener)
+    table = options.conditions
     crisp = config.sampling.crisp if options.crisp is None else options.crisp
     if mode.observes:
         return _completions(trained, mode, options, table, crisp, open_data, listener)
     listed = table is not None and (options.one_each or len(table) > 1)
     number = options.count or (len(table) if table is not None and listed else config.sampling.num_samples)
-    if mode is Mode.CONDITIONAL and table is None:
+    if table is not None:
+        table = fill_open(trained, _rows(table, number), options, listener)
+    elif mode is Mode.CONDITIONAL:
         if not trained.scaler.columns:
             raise UsageError("this model was trained without conditions", hint="use --mode unconditional")
         source = open_data()
-        table = source.conditions[source.test]
+        table = _rows(source.conditions[source.test], number)
         listener.note("conditions: those of the test designs (--set-condition, --grid or --conditions-csv give others)")
-    return Request(mode, Numbered(number), options.seed, crisp=crisp, conditions=_rows(table, number))
+    return Request(mode, Numbered(number), options.seed, crisp=crisp, conditions=table)
 
 
-def fill_open(trained: TrainedModel, table: NDArray[np.float64], listener: Listener) -> NDArray[np.float64]:
-    """Columns that are left open get the value that the training data leads to expect, given the rest."""
-    columns = trained.scaler.columns
-    left_open = [c for c, value in zip(columns, table[0], strict=True) if np.isnan(value)]
-    moments = trained.facts["condition_moments"]
-    table = conditions.complete(table, np.array(moments["mean"]), np.array(moments["covariance"]))
-    for column in left_open:
-        values = table[:, columns.index(column)]
-        shown = f"{values[0]:.4g}" if np.ptp(values) == 0 else f"{values.min():.4g} to {values.max():.4g}"
-        listener.note(f"{column} is not given: {shown}, expected from the training data given the rest")
-    for warning in trained.scaler.outside(table):
+def fill_open(
+    trained: TrainedModel,
+    table: NDArray[np.float64],
+    options: SampleOptions,
+    listener: Listener,
+    parts: tuple[NDArray[np.uint8], NDArray[np.bool_]] | None = None,
+) -> NDArray[np.float64]:
+    """Conditions that are left open are drawn for each design, as the training data has them given the rest.
+
+    Args:
+        table: (M, D) one row a design, raw units.
+        parts: (M, C, H, W) images and (M, C) mask of what is given of the designs, which says more of their conditions.
+    """
+    scaler = trained.scaler
+    left_open = np.isnan(table[0])
+    if left_open.any():
+        mean, covariance = (np.array(trained.facts["condition_moments"][key]) for key in ("mean", "covariance"))
+        given = "the rest"
+        if parts is not None and (known := condition_law(trained, *parts)) is not None:
+            (mean, covariance), given = known, "the rest and the given parts"
+        noise = None
+        if options.open == "draw":
+            noise = np.random.default_rng((options.seed, table.shape[1])).standard_normal(table.shape)
+        filled = conditions.fill(table, mean, covariance, noise)
+        table = np.where(left_open, np.clip(filled, scaler.minimum, scaler.maximum), table)
+        what = "drawn for each design" if noise is not None else "expected"
+        for column in np.flatnonzero(left_open):
+            values = table[:, column]
+            shown = f"{values[0]:.4g}" if np.ptp(values) == 0 else f"{values.min():.4g} to {values.max():.4g}"
+            listener.note(
+                f"{scaler.columns[column]} is not given: {shown}, {what} from the training data given {given}"
+            )
+    for warning in scaler.outside(table):
         listener.warn(warning)
     return table
+
+
+def condition_law(
+    trained: TrainedModel, images: NDArray[np.uint8], mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Mean (M, D) and covariance (M, D, D) of the conditions of designs of which some parts are given, raw units; None
+    where the model does not know it."""
+    import torch
+
+    means, covariances = [], []
+    scale = np.array(trained.scaler.scale)
+    for start in range(0, len(images), _AT_ONCE):
+        rows = slice(start, start + _AT_ONCE)
+        device = trained.model.device
+        shown = torch.from_numpy(np.ascontiguousarray(mask[rows])).to(device)
+        levels = torch.from_numpy(np.ascontiguousarray(images[rows])).to(device).float().div_(255)
+        found = trained.model.conditions_given(torch.where(shown[..., None, None], levels, 0.0), shown)
+        if found is None:
+            return None
+        mean, factor = (part.double().cpu().numpy() for part in found)
+        means.append(trained.scaler.decode(mean))
+        covariances.append(factor @ factor.swapaxes(-1, -2) * scale[:, None] * scale)
+    return np.concatenate(means), np.concatenate(covariances)
 
 
 def _check_flags(mode: Mode, options: SampleOptions) -> None:
@@ -104,9 +155,9 @@ def _check_flags(mode: Mode, options: SampleOptions) -> None:
         raise UsageError("--mode unconditional takes no conditions", hint="use --mode conditional")
 
 
-def _rows(table: NDArray[np.float64] | None, count: int) -> NDArray[np.float64] | None:
+def _rows(table: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """One row a design, from the top again where they are too few."""
-    return None if table is None else table[np.arange(count) % len(table)]
+    return table[np.arange(count) % len(table)]
 
 
 def _completions(
@@ -132,6 +183,9 @@ def _completions(
     number = min(options.count or usual, len(names))
     if options.count is not None and options.count > number:
         listener.warn(f"there are {number} designs to complete, fewer than the {options.count} asked for")
+    if table is not None:
+        parts = (images[chosen[:number]], masks[:number]) if np.isnan(table[0]).any() else None
+        table = fill_open(trained, _rows(table, number), options, listener, parts)
     return Request(
         mode,
         names[:number],
@@ -139,7 +193,7 @@ def _completions(
         options.draws or config.sampling.inpainting.num_posterior_samples,
         options.keep_draws,
         crisp,
-        _rows(table, number),
+        table,
         images,
         chosen[:number],
         masks[:number],

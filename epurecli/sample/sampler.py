@@ -21,6 +21,7 @@ from epurecli.types import Mode, Noise, Query
 
 BLOCK = 16  # designs computed together on the CPU: the fastest block there, and memory stays flat
 BLOCK_CUDA = 256
+EXAMPLES, SHOWN = 3, 24  # draws of each of the first designs that a contact sheet may show
 
 Generate = Callable[[Query, Sequence[Noise]], Tensor]  # a query of B designs, S draws -> images (S, B, C, H, W)
 
@@ -132,7 +133,10 @@ def _block(request: Request, generate: Generate, scaler: ConditionScaler, device
         )
     mean = draws.mean(0).cpu().numpy()
     spread = draws.std(0, correction=0).cpu().numpy() if mask is not None and request.draws > 1 else None
-    single = request.draws == 1
+    single, examples = request.draws == 1, None
+    if spread is not None and request.first < SHOWN:
+        some = draws[:EXAMPLES].cpu().numpy().swapaxes(0, 1)
+        examples = np.rint(255 * _shown(some, request.crisp)).astype(np.uint8)
     return Drawn(
         names=request.names,
         images=crisp(mean) if request.crisp and single else mean,
@@ -142,6 +146,7 @@ def _block(request: Request, generate: Generate, scaler: ConditionScaler, device
         draws=_shown(draws.cpu().numpy().swapaxes(0, 1), request.crisp) if request.keep_draws else None,
         truth=levels if request.has_truth else None,
         conditions=raw,
+        examples=examples,
     )
 
 

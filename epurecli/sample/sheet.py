@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from epurecli.pictures.crisp import crisp
 from epurecli.pictures.palette import Colour, colour
 from epurecli.pictures.section import SPREAD_FULL_SCALE, Side, heat, mirrored, overlay
 
@@ -33,6 +34,7 @@ class Tile:
     truth: np.ndarray | None = None  # (C, H, W) uint8
     spread: np.ndarray | None = None  # (C, H, W) standard deviation of the draws
     caption: tuple[str, ...] = ()  # such as "width_px 58"
+    draws: np.ndarray | None = None  # (S, C, H, W) uint8, a few of them
 
 
 def contact_sheet(
@@ -40,8 +42,9 @@ def contact_sheet(
 ) -> Image.Image:
     """Draw the designs in a grid, with a legend on top.
 
-    Each design: the full section (the true one before it and the uncertainty behind it, where there are any), each
-    component alone as it was written, what was given marked by a frame and in words, its name and conditions.
+    Each design: the full section (or some draws of it and their majority, the truth before them and the uncertainty
+    behind them, where there are any), each component alone as it was written, what was given marked by a frame and in
+    words, its name and conditions.
     """
     if not tiles:
         raise ValueError("tiles: expected at least one design")
@@ -61,7 +64,12 @@ def contact_sheet(
 
 def _cell(tile: Tile, components: Sequence[str], mirror: Side) -> Image.Image:
     panels = [] if tile.truth is None else [("truth", overlay(mirrored(tile.truth, mirror)))]
-    panels.append(("sampled", overlay(mirrored(tile.image, mirror))))
+    if tile.draws is None:
+        panels.append(("sampled", overlay(mirrored(tile.image, mirror))))
+    else:
+        panels += [(f"draw {k}", overlay(mirrored(draw, mirror))) for k, draw in enumerate(tile.draws, 1)]
+        most = (255 * crisp(tile.image / np.float32(255))).astype(np.uint8)
+        panels.append(("majority", overlay(mirrored(most, mirror))))
     if tile.spread is not None:
         panels.append(("uncertainty", heat(mirrored(tile.spread, mirror))))
     large = [(label, _scaled(pixels, PANEL)) for label, pixels in panels]

@@ -17,6 +17,7 @@ from epurecli.files import writing
 from epurecli.pictures.section import Side
 from epurecli.sample.drawn import Drawn, as_bytes
 from epurecli.sample.layout import MANIFEST, SHEET, replaceable
+from epurecli.sample.sampler import EXAMPLES, SHOWN
 from epurecli.sample.sheet import Tile, contact_sheet
 from epurecli.sample.sinks import Background, NpzSink, PngSink
 from epurecli.staging import StagedFolder
@@ -167,6 +168,7 @@ def tiles_of(drawn: Drawn, images: np.ndarray, columns: Sequence[str], count: in
     """The first `count` designs of a block, whose bytes are `images`, for the contact sheet."""
     mask = np.zeros(images.shape[:2], dtype=bool) if drawn.mask is None else drawn.mask
     values = np.full((len(drawn), len(columns)), np.nan) if drawn.conditions is None else drawn.conditions
+    examples = _examples(drawn)
     return [
         Tile(
             name=drawn.names[b],
@@ -174,10 +176,23 @@ def tiles_of(drawn: Drawn, images: np.ndarray, columns: Sequence[str], count: in
             observed=np.array(mask[b]),
             truth=None if drawn.truth is None else np.array(drawn.truth[b]),
             spread=None if drawn.spread is None else np.array(drawn.spread[b]),
+            draws=examples[b] if b < len(examples) else None,
             caption=tuple(f"{c} {v:.5g}" for c, v in zip(columns, values[b], strict=True) if not np.isnan(v)),
         )
         for b in range(min(count, len(drawn)))
     ]
+
+
+def _examples(drawn: Drawn) -> np.ndarray:
+    """A few draws of the first designs, (K, 3, C, H, W) uint8, observed parts as they were given; K may be 0."""
+    found = drawn.examples
+    if found is None and drawn.draws is not None and drawn.spread is not None:
+        some = drawn.draws[:SHOWN, :EXAMPLES]
+        found = some if some.dtype == np.uint8 else np.rint(255 * some).astype(np.uint8)
+    if found is None or drawn.mask is None:
+        return np.empty((0, 0))
+    seen = drawn.mask[: len(found), None, :, None, None]
+    return np.where(seen, drawn.observed[: len(found), None], found)
 
 
 def number(value: float) -> str:

@@ -12,7 +12,7 @@ from epurecli.training.job import TrainingJob
 from epurecli.training.state import generator
 from epurecli.types import Batch
 
-LARGEST = 100_000  # designs of each part: codes are kept in memory, which shall not grow with the data
+LARGEST = 20_000  # designs of each part: codes are kept in memory, which shall not grow with the data
 ENCODING_BATCH = 256
 
 

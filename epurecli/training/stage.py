@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from epurecli.data.loader import epoch_rows
 from epurecli.errors import Diverged, NumericalError
 from epurecli.models.contract import Loss, Objective, Stage, set_trainable
+from epurecli.nn.step import Step
 from epurecli.training.encoded import Encoded
 from epurecli.training.job import TrainingJob
 from epurecli.training.metrics import write_metrics
@@ -69,6 +70,11 @@ class StageLoop:
         self.saved = time.monotonic()
         began = time.monotonic()
         self.designs = job.dataset if stage.encode is None else Encoded(job, stage)
+        if stage.prepare is not None and saved is None:
+            every = self.designs.batch(self.designs.train, job.device)
+            job.model.eval()
+            with torch.no_grad():
+                stage.prepare(every, Step(generator(job.seed, "prepare", index, device=job.device), stage.settings))
         if saved is None:  # else that time was counted when it was first spent
             self._update_elapsed(began, progress.elapsed)
         self.losses = [self._joined(objective) for objective in stage.objectives]

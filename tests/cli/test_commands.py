@@ -185,7 +185,7 @@ def test_a_budget_is_for_the_whole_run() -> None:
     config = resolve("vae", "vae_toy", overrides=["model.latent_prior=flow"], budget="2m")
     assert config == resolve("vae", "vae_toy", overrides=["model.latent_prior=flow", "training.budget_s=120"])
     stages = build(config).stages()
-    assert [stage_budget(config.training.budget_s, stages, i) for i in (0, 1)] == pytest.approx([105, 15])
+    assert [stage_budget(config.training.budget_s, stages, i) for i in (0, 1)] == pytest.approx([90, 30])
 
 
 @pytest.mark.parametrize("posterior", ["assembled", "conjugate"])

@@ -20,7 +20,7 @@ from epurecli.evaluate import Designs, Inpainted, LossCurve, Reference, Report, 
 from epurecli.evaluate.album import Album, Card, Gallery, Picture
 from epurecli.evaluate.inpainting import iou
 from epurecli.evaluate.page import MOST_BYTES
-from epurecli.evaluate.pictures import SHOWN, extremes, png_of
+from epurecli.evaluate.pictures import EXAMPLES, SHOWN, extremes, png_of
 from epurecli.pictures.section import Side, mirrored, overlay
 
 HOSTILE = "<script>alert('&\"')</script>"
@@ -91,10 +91,14 @@ def test_every_kind_of_design_is_shown_pixel_for_pixel(report: Report, reference
         assert ("outside the training range" in card.caption) == (i >= 37)
     completed = gallery(report, "Completed")
     for i, card in zip(numbers(completed), completed.cards, strict=True):
-        given, drawn, truth, uncertainty = card.pictures
-        assert [p.label for p in card.pictures] == ["given", "completed", "truth", "uncertainty"]
+        given, *drawn, majority, truth, uncertainty = card.pictures
+        count = min(EXAMPLES, inpainted.draws.shape[1])
+        labels = ["given", *(f"draw {k + 1}" for k in range(count)), "majority", "truth", "uncertainty"]
+        assert [p.label for p in card.pictures] == labels
+        most = inpainted.draws[i].mean(0) >= 0.5
         shown = np.where(inpainted.mask[i][:, None, None], inpainted.truth[i], False)
-        for picture, image in ((given, shown), (drawn, inpainted.draws[i, 0]), (truth, inpainted.truth[i])):
+        draws = zip(drawn, inpainted.draws[i], strict=False)
+        for picture, image in ((given, shown), *draws, (majority, most), (truth, inpainted.truth[i])):
             np.testing.assert_array_equal(pixels(picture.png), section(image))
         differ = mirrored(inpainted.draws[i].std(0).max(0), Side.RIGHT) > 0
         assert ((pixels(uncertainty.png) < 255).any(-1) == differ).all()

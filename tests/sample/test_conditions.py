@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from epurecli.errors import DataError, NotFound, UsageError
-from epurecli.sample.conditions import MAX_GRID, complete, parse_grid, parse_settings, read_conditions
+from epurecli.sample.conditions import MAX_GRID, fill, parse_grid, parse_settings, read_conditions
 
 COLUMNS = ("width_px", "height_px", "d_cons")
 NAN = float("nan")
@@ -149,7 +149,7 @@ def test_what_is_not_given_is_expected_given_the_rest() -> None:
         asked = rng.standard_normal((4, 3)) + mean
         table = asked.copy()
         table[:, missing] = np.nan
-        found = complete(table, mean, covariance)
+        found = fill(table, mean, covariance)
         design = np.column_stack([np.ones(500), data[:, given]])
         weights = np.linalg.lstsq(design, data[:, missing], rcond=None)[0]
         expected = np.column_stack([np.ones(4), asked[:, given]]) @ weights
@@ -160,7 +160,29 @@ def test_what_is_not_given_is_expected_given_the_rest() -> None:
 
 def test_nothing_missing_nothing_given_and_constants() -> None:
     mean, covariance = np.array([1.0, 2.0]), np.array([[4.0, 1.0], [1.0, 0.5]])
-    np.testing.assert_array_equal(complete(np.array([[7.0, 8.0]]), mean, covariance), [[7, 8]])
-    np.testing.assert_array_equal(complete(np.array([[NAN, NAN]]), mean, covariance), [[1, 2]])
+    np.testing.assert_array_equal(fill(np.array([[7.0, 8.0]]), mean, covariance), [[7, 8]])
+    np.testing.assert_array_equal(fill(np.array([[NAN, NAN]]), mean, covariance), [[1, 2]])
     flat = np.array([[0.0, 0.0], [0.0, 3.0]])  # a constant condition says nothing about the others
-    np.testing.assert_allclose(complete(np.array([[5.0, NAN]]), mean, flat), [[5, 2]])
+    np.testing.assert_allclose(fill(np.array([[5.0, NAN]]), mean, flat), [[5, 2]])
+
+
+def test_open_conditions_are_drawn_from_the_conditional_law() -> None:
+    """Regressing them on the given ones again finds the law that they were drawn from."""
+    rng = np.random.default_rng(0)
+    root = rng.standard_normal((3, 3))
+    covariance, mean, rows = root @ root.T, np.array([5.0, -1.0, 2.0]), 40_000
+    given = rng.multivariate_normal(mean, covariance, rows)
+    table = given * [1, np.nan, np.nan]
+    drawn = fill(table, mean, covariance, rng.standard_normal(table.shape))
+    np.testing.assert_array_equal(drawn[:, 0], table[:, 0])
+    np.testing.assert_allclose(drawn.mean(0), mean, atol=0.05)
+    np.testing.assert_allclose(np.cov(drawn, rowvar=False), covariance, rtol=0.05, atol=0.05)
+
+
+def test_each_row_may_have_a_law_of_its_own() -> None:
+    table = np.array([[1.0, NAN], [2.0, NAN]])
+    mean = np.array([[0.0, 10.0], [0.0, 20.0]])
+    covariance = np.array([[[1.0, 0.5], [0.5, 1.0]], [[1.0, 0.0], [0.0, 4.0]]])
+    np.testing.assert_allclose(fill(table, mean, covariance), [[1, 10.5], [2, 20]])
+    drawn = fill(table, mean, covariance, np.ones((2, 2)))
+    np.testing.assert_allclose(abs(drawn[:, 1] - [10.5, 20]), [0.75**0.5, 2])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from epurecli.gmrf import GaussianPrior, condition_gaussian
+from epurecli.gmrf.masks import spread_mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,19 @@ class CrossModal:
     def mean(self) -> Tensor:
         return condition_gaussian(self.prior, self.encoded, self.mask, self.sizes).mean
 
+    @property
+    def deviation(self) -> Tensor:
+        """Of missing latents that of the prior: what is known of them is in the mean."""
+        return torch.where(spread_mask(self.mask, self.sizes), self.variance.sqrt(), deviation_of(self.prior))
+
     def sample(self, noise: Tensor) -> Tensor:  # (B, N)
         seen = self.encoded + self.variance.sqrt() * noise
         return condition_gaussian(self.prior, seen, self.mask, self.sizes, noise).sample
+
+
+def deviation_of(prior: GaussianPrior) -> Tensor:  # -> (N,)
+    """Standard deviation of each latent on its own."""
+    return prior.scale_tril.square().sum(1).sqrt()
 
 
 def complete_rows(mask: Tensor) -> Tensor:  # (B, C) -> (B,)

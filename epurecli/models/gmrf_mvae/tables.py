@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from epurecli.gmrf import GaussianPrior, conditional_table
 from epurecli.gmrf.masks import spread_mask
+from epurecli.models.gmrf_mvae.cross_modal import deviation_of
 
 MAX_NUMBERS = 64 * 2**20  # in both tables together: 256 MB; ten components of 16 latents need 52 M, eleven too many
 
@@ -21,6 +22,7 @@ class PickedConditional:
     """
 
     prior_mean: Tensor  # (N,)
+    prior_deviation: Tensor  # (N,)
     gain: Tensor  # (B, N, N), zero but from observed to missing entries
     scale_tril: Tensor  # (B, N, N), zero but among missing entries
     encoded: Tensor  # (B, N) encoder means
@@ -30,6 +32,10 @@ class PickedConditional:
     @property
     def mean(self) -> Tensor:  # (B, N)
         return self.sample(torch.zeros_like(self.encoded))
+
+    @property
+    def deviation(self) -> Tensor:  # (B, N)
+        return torch.where(self.observed, self.variance.sqrt(), self.prior_deviation)
 
     def sample(self, noise: Tensor) -> Tensor:  # (..., B, N) -> (..., B, N)
         seen = self.encoded + self.variance.sqrt() * noise
@@ -50,6 +56,7 @@ class SubsetTables(nn.Module):
         self.register_buffer("gain", gain)
         self.register_buffer("scale_tril", scale_tril)
         self.register_buffer("mean", prior.mean.clone())
+        self.register_buffer("deviation", deviation_of(prior))
         self.register_buffer("weights", 2**bits)
 
     @staticmethod
@@ -60,4 +67,4 @@ class SubsetTables(nn.Module):
     def forward(self, encoded: Tensor, variance: Tensor, mask: Tensor) -> PickedConditional:
         subset = (mask * self.weights).sum(1)  # (B,)
         picked = self.gain[subset], self.scale_tril[subset]
-        return PickedConditional(self.mean, *picked, encoded, variance, spread_mask(mask, self.sizes))
+        return PickedConditional(self.mean, self.deviation, *picked, encoded, variance, spread_mask(mask, self.sizes))
