@@ -3,7 +3,8 @@
     python tests/bench/bench_quality.py CONFIG... [--set model.latent_prior.kind=flow] [--budget 180s] [--seeds 0,1,2]
         [--data DIR] [--tune] [--json FILE]
 
-IoU at 0.5, mean over designs. A completion is the mean of 10 draws given some components; beside it stand the mean of
+IoU at 0.5, mean over designs. Fréchet distances of completions are between each design's first draw and as many
+training designs; the spread ratio is honest at 1. A completion is the mean of 10 draws given some components; beside it stand the mean of
 the 20 training designs whose given components are nearest. The Frechet distance is taken on 64 principal components of
 the pixels (unit: pixel^2), between 4,000 samples and the test designs. Sizes are measured on conditional samples at the
 test designs' conditions, and on reconstructions, which bound what any prior can reach. A stage's best IoU (the
@@ -34,6 +35,7 @@ from epurecli.config import load_config
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
 from epurecli.data.source import infer_data
+from epurecli.evaluate.completions import Completion, judge_completions
 from epurecli.evaluate.conditioning import conditioning, learn_measures
 from epurecli.evaluate.distribution import frechet
 from epurecli.evaluate.features import fit_pixel_features
@@ -65,6 +67,8 @@ class Judge:
         rng = np.random.default_rng(1)
         shuffled = np.stack([library[rng.permutation(len(library)), c] for c in every], 1)
         self.floor["frechet shuffled"] = frechet(self.features(shuffled), self.real)
+        self.others = self.features(library[np.random.default_rng(2).permutation(len(library))[: len(self.test)]])
+        self.floor["frechet of completed, real"] = frechet(self.real, self.others)
         for given in self.subsets:
             near = nearest_completions(self.test, self.mask(given), library, NEIGHBOURS)
             self.floor |= self.named(given, near.mean(1))
@@ -120,7 +124,18 @@ class Judge:
             drawn = designs(request).draws  # (B, S, C, H, W)
             found |= self.named(given, drawn.mean(1))
             uncertain.append(self.uncertainty(drawn, request.mask))
+            found |= self.honesty(judge_completions(drawn >= 0.5, self.test, given, self.features, self.others))
         return found | {key: fmean(row[key] for row in uncertain) for key in uncertain[0]}
+
+    def honesty(self, completion: Completion) -> dict[str, float]:
+        """Whether completions are draws (docs/metrics.md, completions)."""
+        names = self.dataset.components
+        start = " + ".join(names[c] for c in completion.given)
+        rows = {f"{start}: frechet of completed": completion.frechet, f"{start}: one object": completion.one_object}
+        for c, value in completion.ratio.items():
+            rows[f"{start} -> {names[c]}: spread ratio"] = value
+            rows[f"{start} -> {names[c]}: best of {DRAWS}"] = completion.best[c]
+        return rows
 
     def uncertainty(self, drawn: np.ndarray, mask: np.ndarray) -> dict[str, float]:
         """Squared errors on the missing components, and whether the map of half the draws tells where the others
