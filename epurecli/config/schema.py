@@ -56,6 +56,8 @@ class DataConfig(Section):
     filename_pattern: str = "{prefix}_{component}.png"
     split_column: str = "train"  # truthy rows train, the others test; or train, val, test
     ink: Literal["auto", "light", "dark", "alpha"] = "auto"  # of the images; auto looks at some of them and says so
+    # of all designs, held out to judge where neither a column nor folders say which
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.125
     # of the training designs, held out to choose epochs and rates; the test designs only judge
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     normalized: bool = True  # use <column>_norm where the CSV has it, else standardise with training statistics

@@ -29,7 +29,7 @@ from epurecli.data.layout import (
     listing,
     require_folder,
 )
-from epurecli.data.table import Part, parts_of
+from epurecli.data.table import Part, parts_of, says_parts
 from epurecli.errors import DataError
 
 _DEFAULTS = DataConfig.model_fields
@@ -249,20 +249,21 @@ def _naming(root: Path, components: Sequence[str], table: CsvFile, known: Mappin
 
 
 def _split_column(table: CsvFile, prefix: str) -> str:
-    """The column `train`, else one whose every cell says what a design is for in so many words."""
+    """The column `train`, else one that is called so in other words and whose every cell says what a design is for."""
     default = str(_DEFAULTS["split_column"].default)
     own = table.find(default)
     if own is not None:
         return own
     for name in table.names:
-        cells = table.column(name)
-        spelled = any(cell.isalpha() for cell in cells)  # 0 and 1 may number anything
-        if name != prefix and fold(name) in _SPLITS and spelled and (parts_of(cells) != Part.UNKNOWN).all():
+        if name != prefix and fold(name) in _SPLITS and says_parts(table.column(name)):
             return name
     return default
 
 
-_SPLITS = ("split", "set", "subset", "part", "phase", "usage", "partition")
+_SPLITS = (
+    *("split", "set", "subset", "part", "phase", "usage", "partition", "training", "is_train", "in_train"),
+    *("entraînement", "entrainement", "apprentissage"),
+)
 
 
 def _conditions(table: CsvFile, used: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Which training designs are held out to validate: chosen by their names, so that adding designs moves none."""
+"""Which designs are held out to test and to validate: chosen by their names, so that adding designs moves none."""
 
 from __future__ import annotations
 
@@ -25,15 +25,27 @@ def hold_out(
     Returns:
         (rows that train, rows that validate), each in order.
     """
-    places = np.array([_place(prefixes[row]) for row in train])
-    held = places < share
-    if len(train) > 1:
-        held[places.argmin()] = True
-        held[places.argmax()] = False
+    held = _chosen([prefixes[row] for row in train], share)
     return train[~held], train[held]
 
 
-def _place(prefix: str) -> float:
+def for_testing(prefixes: Sequence[str], share: float) -> NDArray[np.bool_]:  # -> (M,)
+    """Which designs are held out to judge, where nobody says: those whose names hash below `share` in another hash than
+    the one that holds out to validate."""
+    return _chosen(prefixes, share, b"test")
+
+
+def _chosen(prefixes: Sequence[str], share: float, salt: bytes = b"") -> NDArray[np.bool_]:
+    """Names whose hash is below `share`; of two or more names one at least, and not all."""
+    places = np.array([_place(prefix, salt) for prefix in prefixes])
+    held = places < share
+    if len(held) > 1:
+        held[places.argmin()] = True
+        held[places.argmax()] = False
+    return held
+
+
+def _place(prefix: str, salt: bytes = b"") -> float:
     """A number in [0, 1) that depends on nothing but the name."""
-    digest = hashlib.blake2b(prefix.encode("utf-8", "surrogateescape"), digest_size=6).digest()
+    digest = hashlib.blake2b(prefix.encode("utf-8", "surrogateescape"), digest_size=6, salt=salt).digest()
     return int.from_bytes(digest, "big") / 2**48

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from epurecli.config.schema import DataConfig
 from epurecli.data.conditions import norm_name
+from epurecli.data.csv_file import fold
 from epurecli.data.images import ImageFault, pad, padded_size, png_size, read_pixels
 from epurecli.data.ink import LIGHT, Ink, Pixels, find_ink, oddity
 from epurecli.data.layout import (
@@ -29,6 +32,7 @@ from epurecli.data.layout import (
 )
 from epurecli.data.pack import BLOCK, write_block
 from epurecli.data.problems import Problem
+from epurecli.data.split import for_testing
 from epurecli.data.table import Part, Table, read_table
 
 _PROBES = 64  # images that decide what size the set has, and what its ink is
@@ -118,7 +122,7 @@ def survey(config: DataConfig) -> Survey:
     located = locate(root, config.component_dirs, table.prefixes, config.filename_pattern, table.part)
     problems = [*table.problems, *located.problems]
 
-    part, split_problems = _split(config, table, located)
+    part, split_problems, split_notes = _split(config, table, located)
     listed = Survey(root, config, table, located, part, (0, 0), LIGHT, ())
     listed = replace(listed, image_size=_common_size(listed))
     absent = {problem.file for problem in located.problems}
@@ -133,26 +137,40 @@ def survey(config: DataConfig) -> Survey:
     problems += split_problems
     lacking = [] if absent else _lacking(listed, missing)
     ink = find_ink(_some_pixels(listed), config.ink)
-    notes = [*table.notes, *located.notes, *([f"images: {ink.sentence}"] if ink.sentence else [])]
+    notes = [*table.notes, *located.notes, *split_notes, *([f"images: {ink.sentence}"] if ink.sentence else [])]
     size, whole = listed.image_size, padded_size(listed.image_size)
     if whole != size:
         notes.append(f"images of {size[0]} x {size[1]} pixels are padded with paper to {whole[0]} x {whole[1]}")
     return replace(listed, ink=ink, problems=tuple(problems), warnings=(*table.warnings, *lacking), notes=tuple(notes))
 
 
-def _split(config: DataConfig, table: Table, located: Located) -> tuple[NDArray[np.int8], list[Problem]]:
-    """What each design is for, from the CSV, else from the folders train/, val/ and test/; and what is wrong there."""
+def _split(config: DataConfig, table: Table, located: Located) -> tuple[NDArray[np.int8], list[Problem], list[str]]:
+    """What each design is for, from the CSV, else from the folders train/, val/ and test/, else by its name; what is
+    wrong there, and what was taken for what."""
     assert config.csv_path is not None
     file = config.csv_path.name
     of_folder = np.array(PART_OF_BRANCH, np.int8)[np.maximum(located.branch.max(axis=1), 0)]
     part, problems = table.part, []
     if part is None:
         part = of_folder
-        if (part == Part.UNKNOWN).all() and len(part):
+        if (part == Part.UNKNOWN).all() and len(part) > 1:
+            names = {fold(name): name for name in table.names}
+            near = difflib.get_close_matches(config.split_column, names, n=1, cutoff=0.7)
+            likely = [*table.splits, *(names[name] for name in near)]
+            if config.split_column == DataConfig.model_fields["split_column"].default and not likely:
+                held = for_testing(table.prefixes, config.test_share)
+                said = (
+                    f"{file}: no column and no folders say which designs test: {held.sum():,} of {len(held):,}, "
+                    "chosen by their names (data.split_column names a column)"
+                )
+                return np.where(held, Part.TEST, Part.TRAIN).astype(np.int8), [], [said]
             there = ", ".join(table.names)
             what = f"column {config.split_column!r} is missing (the file has {there})"
             hint = "add a column that is True for training designs and False for test ones, or set data.split_column"
-            return part, [Problem(file, 1, what, hint)]
+            if likely:
+                named = shlex.quote(f"data.split_column={likely[0]}")
+                hint = f"if column {likely[0]!r} says what designs are for: --set {named}"
+            return part, [Problem(file, 1, what, hint)], []
     else:
         either = (part == Part.VALIDATION) & (of_folder == Part.TRAIN)
         for row in np.flatnonzero((of_folder != Part.UNKNOWN) & (part != Part.UNKNOWN) & (part != of_folder) & ~either):
@@ -164,7 +182,7 @@ def _split(config: DataConfig, table: Table, located: Located) -> tuple[NDArray[
             if not count:
                 what = f"column {config.split_column!r} leaves no {name} designs"
                 problems.append(Problem(file, None, what, "mark most designs True (training) and some False (test)"))
-    return part, problems
+    return part, problems, []
 
 
 _FOR = {Part.TRAIN: "training", Part.VALIDATION: "validation", Part.TEST: "testing"}

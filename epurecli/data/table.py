@@ -52,6 +52,7 @@ class Table:
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what was taken for what
+    splits: tuple[str, ...] = ()  # other columns whose every cell says what a design is for, in words
 
 
 def read_table(
@@ -114,12 +115,22 @@ def read_table(
     prefixes = tuple(cell for cell, kept in zip(cells, named, strict=True) if kept)
     notes = [*table.notes, *([f"decimal commas in {', '.join(commas)}"] if commas else [])]
     told = (f"{file}: {'; '.join(notes)}",) if notes else ()
-    return Table(prefixes, table.rows[named], part, columns, table.names, tuple(problems), tuple(warnings), told)
+    splits = tuple(name for name in table.names if name != split_name and says_parts(table.column(name)))
+    return Table(
+        prefixes, table.rows[named], part, columns, table.names, tuple(problems), tuple(warnings), told, splits
+    )
 
 
 def parts_of(words: Sequence[str]) -> NDArray[np.int8]:
     """What each cell of a split column says."""
     return np.array([_PARTS.get(fold(word), Part.UNKNOWN) for word in words], np.int8)
+
+
+def says_parts(cells: Sequence[str]) -> bool:
+    """Whether every cell says what a design is for, in words: 0 and 1 may number anything."""
+    if not cells or fold(cells[0]) not in _PARTS:  # most columns
+        return False
+    return any(cell.isalpha() for cell in cells) and bool((parts_of(cells) != Part.UNKNOWN).all())
 
 
 def _words(cells: Sequence[str], faults: Sequence[tuple[int, str]]) -> bool:

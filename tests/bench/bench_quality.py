@@ -3,11 +3,12 @@
     python tests/bench/bench_quality.py CONFIG... [--set model.latent_prior.kind=flow] [--budget 180s] [--seeds 0,1,2]
         [--data DIR] [--tune] [--json FILE]
 
-IoU at 0.5, mean over designs. Fréchet distances of completions are between each design's first draw and as many
-training designs; the spread ratio is honest at 1. A completion is the mean of 10 draws given some components; beside it stand the mean of
+IoU at 0.5, mean over designs. A completion is the mean of 10 draws given some components; beside it stand the mean of
 the 20 training designs whose given components are nearest. The Frechet distance is taken on 64 principal components of
-the pixels (unit: pixel^2), between 4,000 samples and the test designs. Sizes are measured on conditional samples at the
-test designs' conditions, and on reconstructions, which bound what any prior can reach. A stage's best IoU (the
+the pixels (unit: pixel^2), between 4,000 samples and the test designs; that of completions between each design's first
+draw and as many training designs. The spread ratio (draw to draw by draw to truth) is honest at 1. Sizes are measured
+on conditional samples at the test designs' conditions, and on reconstructions, which bound what any prior can reach.
+A stage's best IoU (the
 Meta-VAE's marginal decoders bound what it can reconstruct) is taken on the designs that choose the epoch. `--tune`
 judges on those, the validation designs: settings are chosen there, never on the test designs.
 """

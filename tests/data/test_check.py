@@ -166,11 +166,32 @@ def test_other_spellings_of_the_split(folder: Path, cache: Path, config, edit_cs
     assert open_dataset(config(), cache_dir=cache).test.tolist() == [7, 15]
 
 
-def test_no_split_column(folder: Path, edit_csv):
+def test_a_split_column_of_another_name_is_asked_for(folder: Path, edit_csv):
     edit_csv(lambda lines: [lines[0].replace("train", "fold"), *lines[1:]])
     problem = only(check(folder))
     assert "'train' is missing" in problem.what
-    assert "data.split_column" in problem.hint
+    assert "if column 'fold' says what designs are for: --set data.split_column=fold" in problem.hint
+
+
+def test_a_mistyped_split_column_is_asked_for(folder: Path, edit_csv):
+    edit_csv(lambda lines: [lines[0].replace("train", "trian"), *(line.replace("True", "1") for line in lines[1:])])
+    assert "--set data.split_column=trian" in only(check(folder)).hint
+
+
+def test_without_any_split_designs_are_chosen_by_name_and_it_is_said(folder: Path, cache: Path, config, edit_csv):
+    edit_csv(lambda lines: [",".join(cell for cell in line.split(",") if cell not in ("train", "True", "False"))
+                            for line in lines])  # fmt: skip
+    found = check(folder)
+    assert found.ok
+    (said,) = (note for note in found.notes if "which designs test" in note)
+    dataset = open_dataset(config(), cache_dir=cache)
+    assert f"{len(dataset.test)} of 16" in said
+    assert 0 < len(dataset.test) < 8
+    assert {dataset.prefixes[row] for row in dataset.test}.isdisjoint(dataset.prefixes[row] for row in dataset.train)
+    before = {dataset.prefixes[row] for row in dataset.test}
+    edit_csv(lambda lines: [lines[0], *reversed(lines[1:])])
+    again = open_dataset(config(), cache_dir=cache)
+    assert {again.prefixes[row] for row in again.test} == before
 
 
 def test_everything_at_once(folder: Path, image, edit_csv):
