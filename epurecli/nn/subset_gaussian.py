@@ -15,6 +15,7 @@ from torch import Tensor, nn
 EVERY_SUBSET = 6  # up to so many components each subset has a Gaussian of its own; beyond, subsets of one size share it
 ENOUGH = 4  # rows for each coefficient of a regression; with fewer, subsets of one size are pooled
 RIDGE = 1e-4  # of the variance, added to variances: keeps each factor regular where a latent never varies
+BELIEVED = 1.0  # rows' worth of it on top: with few designs less is believed of what they have in common
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +145,13 @@ def _regress(z: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # (M, N), 
     scale, spread = x.std(0, correction=0), z.std(0, correction=0).clamp_min(1e-6)
     scale = torch.where(scale > 1e-9 * (1 + centre.abs()), scale, torch.inf)  # what never varies explains nothing
     ours, theirs = (x - centre) / scale, (z - middle) / spread
+    ridge = RIDGE + BELIEVED / count
     normal = ours.mT @ ours / count
-    normal.diagonal().add_(RIDGE)
+    normal.diagonal().add_(ridge)
     gain = torch.cholesky_solve(ours.mT @ theirs / count, torch.linalg.cholesky(normal))
     rest = theirs - ours @ gain
     used = int((scale < torch.inf).sum())
     covariance = rest.mT @ rest / max(count - used - 1, 1)
-    covariance.diagonal().add_(RIDGE)
+    covariance.diagonal().add_(ridge)
     gain = gain * spread / scale.unsqueeze(1)
     return middle - centre @ gain, gain, spread.unsqueeze(1) * torch.linalg.cholesky(covariance)

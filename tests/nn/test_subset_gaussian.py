@@ -50,6 +50,7 @@ def latents(given: Given) -> Tensor:
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch) -> tuple[SubsetGaussian, Tensor, Given]:
     monkeypatch.setattr(subset_gaussian, "RIDGE", 1e-12)
+    monkeypatch.setattr(subset_gaussian, "BELIEVED", 0.0)
     given = known(ROWS)
     z = latents(given)
     model = SubsetGaussian(C, N, N, D).double()
