@@ -24,15 +24,22 @@ MAX_LOG_SCALE = 2.0
 HEARD = 4.0  # initial weight of the few numbers that say most (which parts, what condition) beside 2 N others
 
 
+class Linear(nn.Linear):
+    """A linear layer that computes in the dtype of its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+
+
 class Coupling(nn.Module):
     """b -> b exp(s(a, h)) + t(a, h) for one part b of the coordinates given the other part a and a projection h of the
     context; starts as the identity."""
 
     def __init__(self, kept: int, moved: int, hidden: int) -> None:
         super().__init__()
-        self.enter = nn.Linear(kept, hidden)
-        self.middle = nn.Linear(hidden, hidden)
-        self.leave = nn.Linear(hidden, 2 * moved)
+        self.enter = Linear(kept, hidden)
+        self.middle = Linear(hidden, hidden)
+        self.leave = Linear(hidden, 2 * moved)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
@@ -62,7 +69,7 @@ class ConditionalFlow(nn.Module):
         sizes = (self.half, size - self.half), (size - self.half, self.half)
         self.couplings = nn.ModuleList(Coupling(*sizes[layer % 2], hidden) for layer in range(layers))
         self.context = nn.Sequential(  # of all couplings at once
-            nn.Linear(components + cond_dim + 1 + 2 * size, hidden), nn.SiLU(), nn.Linear(hidden, layers * hidden)
+            Linear(components + cond_dim + 1 + 2 * size, hidden), nn.SiLU(), Linear(hidden, layers * hidden)
         )
         with torch.no_grad():
             few, many = self.context[0].weight.split((components + cond_dim + 1, 2 * size), dim=1)
@@ -81,7 +88,8 @@ class ConditionalFlow(nn.Module):
         return self.context(known).chunk(len(self.couplings), dim=1)
 
     def forward(self, noise: Tensor, given: Given) -> Tensor:
-        x = noise
+        # In float64: what float32 rounds here, a sharp decoder shows as other grey levels in every runtime.
+        x, given = noise.double(), given.double()
         for layer, (coupling, context) in enumerate(zip(self.couplings, self._contexts(given), strict=True)):
             if layer % 2 == 0:
                 x = x[..., self.orders[layer // 2]]
@@ -93,7 +101,7 @@ class ConditionalFlow(nn.Module):
                 log_scale, shift = coupling.affine(second, context)
                 first = first * log_scale.exp() + shift
             x = torch.cat([first, second], dim=-1)
-        return self.base(x, given)
+        return self.base(x, given).to(noise.dtype)
 
     def log_prob(self, z: Tensor, given: Given) -> Tensor:  # (B, N) -> (B,) nats
         x, total = self.base.inverse(z, given)

@@ -31,6 +31,10 @@ class Given:
     condition: Tensor  # (B, D) standardised
     present: Tensor  # (B, 1) 1 where the condition holds, else 0
 
+    def double(self) -> Given:
+        """The same in float64."""
+        return Given(self.mask, *(x.double() for x in (self.mean, self.deviation, self.condition, self.present)))
+
     @property
     def nothing(self) -> Tensor:  # (B, 1) bool
         return ~self.mask.any(1, keepdim=True)
@@ -92,7 +96,8 @@ class SubsetGaussian(nn.Module):
     def _pick(self, given: Given) -> tuple[Tensor, Tensor]:
         """Table entries (B,) and expected latents (B, N)."""
         entry = 2 * self.group(given.mask) + (given.present.squeeze(1) > 0)
-        expected = self.offset[entry] + (self.features(given).unsqueeze(1) @ self.gain[entry]).squeeze(1)
+        features = self.features(given)
+        expected = self.offset[entry] + (features.unsqueeze(1) @ self.gain[entry].to(features.dtype)).squeeze(1)
         return entry, expected
 
     def moments(self, given: Given) -> tuple[Tensor, Tensor]:  # -> (B, N), (B, N, N)
@@ -102,7 +107,7 @@ class SubsetGaussian(nn.Module):
 
     def forward(self, noise: Tensor, given: Given) -> Tensor:
         entry, expected = self._pick(given)
-        return expected + (self.factor[entry] @ noise.unsqueeze(-1)).squeeze(-1)
+        return expected + (self.factor[entry].to(noise.dtype) @ noise.unsqueeze(-1)).squeeze(-1)
 
     def inverse(self, z: Tensor, given: Given) -> tuple[Tensor, Tensor]:
         """Noise (B, N), and the log determinant (B,) of this direction."""
