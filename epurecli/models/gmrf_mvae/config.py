@@ -22,7 +22,7 @@ class EvidenceKind(StrEnum):
     """Which latents an observed component is evidence on, in the conjugate posterior."""
 
     OWN = "own"  # its own: the others follow through the prior, linearly, with the prior's conditional spread
-    ALL = "all"  # every component's: completions are closer to the truth, but their draws hardly differ
+    ALL = "all"  # every component's: completions are closer to the truth; alone, draws hardly differ
 
 
 class GMRFModelConfig(LatentModelConfig):
