@@ -113,6 +113,13 @@ HIDE_ALL = tuple(word for c in range(5) for word in ("--mask", str(c)))
         (4, ("sample", "vae", "--runs", "no-runs"), "no finished run of vae under no-runs"),
         (2, ("sample", "vae", "--which", "newest"), "--which newest: expected best or last"),
         (2, ("sample", "vae", "--format", "gif"), "--format gif: expected png or npz"),
+        (2, (*SAMPLE, "conditional", "--open", "mean"), "--open mean: expected draw or expect"),
+        (2, (*TRAIN, "--set", "model.latent_dim=1000000000"), "a vae of these sizes takes"),
+        (
+            2,
+            ("train", "meta_vae", "--config", "meta_vae_toy_test", "--set", "paths.pretrained_dir=/elsewhere"),
+            "paths.pretrained_dir: names a folder within the run's own",
+        ),
         (2, ("sample", "vae", "--num-samples", "0"), "greater than or equal to 1"),
         (2, ("sample", "vae", "--batch-sz", "0"), "greater than or equal to 1"),
         (2, ("sample", "vae", "--seed", str(10**30)), "less than or equal to 9223372036854775807"),
