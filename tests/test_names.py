@@ -1,10 +1,13 @@
-"""What people are told to install is this project: on PyPI the name `epure` belongs to another one."""
+"""What people are told to install is this project (`epure` on PyPI is another); benchmarks name what there is."""
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import re
 import tomllib
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -51,3 +54,19 @@ def test_the_distribution_is_named_like_the_import_and_brings_the_command() -> N
     except importlib.metadata.PackageNotFoundError:
         pytest.fail(f"{PROJECT['name']} is not installed here: pip install -e '.[test]'")
     assert epurecli.__version__ == installed
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "tests" / "bench").glob("*.py")), ids=lambda path: path.stem)
+def test_benchmarks_name_what_there_is(script: Path) -> None:
+    """No test runs them, so a rename would break them unseen."""
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "epurecli":
+            module = import_module(node.module)
+            lacking = [
+                a.name for a in node.names if not hasattr(module, a.name) and not _is_module(node.module, a.name)
+            ]
+            assert not lacking, f"{node.module} has no {lacking}"
+
+
+def _is_module(package: str, name: str) -> bool:
+    return find_spec(f"{package}.{name}") is not None
