@@ -27,7 +27,14 @@ from epurecli.evaluate import (
     portray,
     requests_beyond,
 )
-from epurecli.evaluate.completions import completion_metrics, floors, judge_completions, real_features, subsets
+from epurecli.evaluate.completions import (
+    completion_metrics,
+    floors,
+    judge_completions,
+    mask_of,
+    real_features,
+    subsets,
+)
 from epurecli.evaluate.images import as_bits
 from epurecli.evaluate.interval import mean_metric
 from epurecli.models.registry import models_with_a_bound
@@ -103,15 +110,11 @@ def _completions(
     number = max(FEWEST, COMPLETED // len(chosen))
     rows = whole[:: max(1, len(whole) // number)][:number]
     truth = as_bits(dataset.raw_images(rows), "test designs")
-    real = real_features(reference, len(rows))
-    found, beside = [], []
+    real, found = real_features(reference, len(rows)), []
     for given in chosen:
-        mask = np.zeros((len(rows), len(dataset.components)), bool)
-        mask[:, list(given)] = True
-        draws = as_bits(complete(trained, dataset, rows, mask, seed, device, DRAWS), "completions", 5)
-        found.append(judge_completions(draws, truth, given, reference.pixel, real))
-        beside.append(floors(truth, DRAWS, given, reference))
-    return completion_metrics(found, beside, dataset.components, DRAWS)
+        draws = complete(trained, dataset, rows, mask_of(given, truth), seed, device)
+        found.append(judge_completions(as_bits(draws, "completions", 5), truth, given, reference.pixel, real))
+    return completion_metrics(found, floors(truth, DRAWS, chosen, reference), dataset.components, DRAWS)
 
 
 def losses_of(trained: TrainedModel) -> tuple[LossCurve, ...]:

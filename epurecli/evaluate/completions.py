@@ -86,43 +86,60 @@ def judge_completions(draws: Bits, truth: Bits, given: Subset, features: PixelFe
         features: of the pixels.
         real: (M, F) features of other real designs.
     """
-    hidden = [c for c in range(truth.shape[1]) if c not in given]
     ratio = spread_ratio(draws, truth)
-    majority = iou(draws.mean(1, dtype=np.float32) >= 0.5, truth).mean(0)
-    each = iou(draws, truth[:, None])  # (B, S, C)
-    nearest = each[..., hidden].mean(-1).argmax(1)
-    best = each[np.arange(len(each)), nearest].mean(0)
     whole = draws.any(2).reshape(-1, *draws.shape[-2:])
     return Completion(
         given,
-        {c: float(ratio[c]) for c in hidden},
-        {c: float(majority[c]) for c in hidden},
-        {c: float(best[c]) for c in hidden},
+        {c: float(ratio[c]) for c in _hidden(truth, given)},
+        *_agreement(draws, truth, given),
         frechet(features(draws[:, 0]), real),
-        float((shape.objects(whole).count == 1).mean()),
+        _in_one_piece(whole),
     )
 
 
-def floors(truth: Bits, count: int, given: Subset, reference: Reference) -> Completion:
-    """What stands beside it: real designs for the distance, honest draws for the ratio, and for the IoU the `count`
-    training designs whose given components are nearest."""
+def floors(truth: Bits, count: int, chosen: Sequence[Subset], reference: Reference) -> list[Completion]:
+    """What stands beside the completions from each subset: real designs for the distance, honest draws for the ratio,
+    and for the IoU the `count` training designs whose given components are nearest."""
+    distance = frechet(reference.pixel(truth), real_features(reference, len(truth)))
+    whole = _in_one_piece(truth.any(1))
+    out = []
+    for given in chosen:
+        mask = mask_of(given, truth)
+        found = nearest_completions(truth, mask, reference.train, min(count, len(reference.train)))
+        honest = dict.fromkeys(_hidden(truth, given), 1.0)
+        out.append(Completion(given, honest, *_agreement(found, truth, given), distance, whole))
+    return out
+
+
+def mask_of(given: Subset, truth: Bits) -> Bits:  # -> (B, C)
+    """The mask of designs that all show one subset."""
     mask = np.zeros(truth.shape[:2], bool)
     mask[:, list(given)] = True
-    found = nearest_completions(truth, mask, reference.train, min(count, len(reference.train)))
-    looked_up = judge_completions(found, truth, given, reference.pixel, real_features(reference, len(truth)))
-    return Completion(
-        given,
-        dict.fromkeys(looked_up.ratio, 1.0),
-        looked_up.majority,
-        looked_up.best,
-        frechet(reference.pixel(truth), real_features(reference, len(truth))),
-        float((shape.objects(truth.any(1)).count == 1).mean()),
-    )
+    return mask
 
 
 def real_features(reference: Reference, count: int) -> Floats:
     """Of as many real designs as are judged: training designs, in the reference's random order."""
     return reference.pixel(reference.train[:count])
+
+
+def _agreement(draws: Bits, truth: Bits, given: Subset) -> tuple[dict[int, float], dict[int, float]]:
+    """IoU with the truth of each hidden component: of the draws' majority, and of the best draw as a whole."""
+    hidden = _hidden(truth, given)
+    majority = iou(draws.mean(1, dtype=np.float32) >= 0.5, truth).mean(0)
+    each = iou(draws, truth[:, None])  # (B, S, C)
+    nearest = each[..., hidden].mean(-1).argmax(1)
+    best = each[np.arange(len(each)), nearest].mean(0)
+    return {c: float(majority[c]) for c in hidden}, {c: float(best[c]) for c in hidden}
+
+
+def _hidden(truth: Bits, given: Subset) -> list[int]:
+    return [c for c in range(truth.shape[1]) if c not in given]
+
+
+def _in_one_piece(whole: Bits) -> float:
+    """Share of (N, H, W) designs that are one object."""
+    return float((shape.objects(whole).count == 1).mean())
 
 
 def completion_metrics(

@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
-from itertools import combinations
 from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
@@ -36,7 +35,7 @@ from epurecli.config import load_config
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
 from epurecli.data.source import infer_data
-from epurecli.evaluate.completions import Completion, judge_completions
+from epurecli.evaluate.completions import Completion, judge_completions, mask_of, subsets
 from epurecli.evaluate.conditioning import conditioning, learn_measures
 from epurecli.evaluate.distribution import frechet
 from epurecli.evaluate.features import fit_pixel_features
@@ -62,7 +61,7 @@ class Judge:
         self.features = fit_pixel_features(library, np.random.default_rng(0))
         self.real = self.features(self.test)
         every = range(count)
-        self.subsets = [s for size in range(1, count) for s in combinations(every, size)]
+        self.subsets = subsets(count)
         self.floor = {"frechet real": frechet(self.features(library), self.real)}
         self.measures = learn_measures(library, dataset.conditions[dataset.train], dataset.scaler.columns)
         rng = np.random.default_rng(1)
@@ -71,13 +70,8 @@ class Judge:
         self.others = self.features(library[np.random.default_rng(2).permutation(len(library))[: len(self.test)]])
         self.floor["frechet of completed, real"] = frechet(self.real, self.others)
         for given in self.subsets:
-            near = nearest_completions(self.test, self.mask(given), library, NEIGHBOURS)
+            near = nearest_completions(self.test, mask_of(given, self.test), library, NEIGHBOURS)
             self.floor |= self.named(given, near.mean(1))
-
-    def mask(self, given: tuple[int, ...]) -> np.ndarray:
-        mask = np.zeros((len(self.test), len(self.dataset.components)), bool)
-        mask[:, list(given)] = True
-        return mask
 
     def named(self, given: tuple[int, ...], images: np.ndarray) -> dict[str, float]:
         names = self.dataset.components
@@ -118,7 +112,7 @@ class Judge:
                 draws=DRAWS,
                 images=dataset.images,
                 rows=dataset.test,
-                mask=self.mask(given),
+                mask=mask_of(given, self.test),
                 keep_draws=True,
                 has_truth=True,
             )
