@@ -226,7 +226,7 @@ class Designs:
         if not len(self):
             raise UsageError("there is no design to show")
         shown = self[:most]
-        tiles = tiles_of(shown.as_drawn(), shown.images, shown.columns, len(shown))
+        tiles = tiles_of(shown.as_drawn(), shown.images, shown.components, shown.columns, len(shown))
         return contact_sheet(tiles, shown.components, title=sheet_title(shown.provenance, len(tiles), len(self)))
 
     def save(self, folder: str | Path, *, format: Literal["png", "npz"] = "png", overwrite: bool = False) -> Path:

@@ -124,7 +124,7 @@ def sample(
                 draws=num_posterior_samples,
                 keep_draws=keep_draws,
                 crisp=crisp,
-                open="expect" if open == "expect" else "draw",
+                open=open,
             )
             console.note(run.summary)
         sampling = prepare(

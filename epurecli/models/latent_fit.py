@@ -68,7 +68,7 @@ class LatentFit:
             weight_decay=spec.weight_decay,
             scheduler="cosine",
             ema_decay=spec.ema_decay,
-            eval_every=min(EVALUATED, spec.epochs),
+            eval_every=EVALUATED,
             share=spec.share,
         )
         trained: list[nn.Module] = [self.flow]

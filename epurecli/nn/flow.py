@@ -87,35 +87,33 @@ class ConditionalFlow(nn.Module):
         known = torch.cat([given.mask.to(said.dtype), given.condition * given.present, given.present, said], dim=1)
         return self.context(known).chunk(len(self.couplings), dim=1)
 
+    def _apart(self, x: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """The half that a coupling keeps, and the one that it moves."""
+        first, second = x[..., : self.half], x[..., self.half :]
+        return (first, second) if layer % 2 == 0 else (second, first)
+
+    def _together(self, kept: Tensor, moved: Tensor, layer: int) -> Tensor:
+        return torch.cat([kept, moved] if layer % 2 == 0 else [moved, kept], dim=-1)
+
     def forward(self, noise: Tensor, given: Given) -> Tensor:
         # In float64: what float32 rounds here, a sharp decoder shows as other grey levels in every runtime.
         x, given = noise.double(), given.double()
         for layer, (coupling, context) in enumerate(zip(self.couplings, self._contexts(given), strict=True)):
             if layer % 2 == 0:
                 x = x[..., self.orders[layer // 2]]
-            first, second = x[..., : self.half], x[..., self.half :]
-            if layer % 2 == 0:
-                log_scale, shift = coupling.affine(first, context)
-                second = second * log_scale.exp() + shift
-            else:
-                log_scale, shift = coupling.affine(second, context)
-                first = first * log_scale.exp() + shift
-            x = torch.cat([first, second], dim=-1)
+            kept, moved = self._apart(x, layer)
+            log_scale, shift = coupling.affine(kept, context)
+            x = self._together(kept, moved * log_scale.exp() + shift, layer)
         return self.base(x, given).to(noise.dtype)
 
     def log_prob(self, z: Tensor, given: Given) -> Tensor:  # (B, N) -> (B,) nats
         x, total = self.base.inverse(z, given)
         contexts = self._contexts(given)
         for layer in reversed(range(len(self.couplings))):
-            coupling, context = self.couplings[layer], contexts[layer]
-            first, second = x[:, : self.half], x[:, self.half :]
-            if layer % 2 == 0:
-                log_scale, shift = coupling.affine(first, context)
-                second = (second - shift) * (-log_scale).exp()
-            else:
-                log_scale, shift = coupling.affine(second, context)
-                first = (first - shift) * (-log_scale).exp()
-            x, total = torch.cat([first, second], dim=-1), total - log_scale.sum(-1)
+            kept, moved = self._apart(x, layer)
+            log_scale, shift = self.couplings[layer].affine(kept, contexts[layer])
+            x = self._together(kept, (moved - shift) * (-log_scale).exp(), layer)
+            total = total - log_scale.sum(-1)
             if layer % 2 == 0:
                 x = x[:, self.back[layer // 2]]
         return total + standard_log_prob(x)

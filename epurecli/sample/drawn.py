@@ -23,7 +23,7 @@ class Drawn:
     draws: np.ndarray | None = None  # (B, S, C, H, W) in [0, 1]; written as well
     truth: np.ndarray | None = None  # (B, C, H, W) uint8; shown on the contact sheet
     conditions: np.ndarray | None = None  # (B, D) raw units; NaN = not given
-    examples: np.ndarray | None = None  # (at most B, 3, C, H, W) uint8: draws of the first designs, for the sheet
+    examples: np.ndarray | None = None  # (at most B, 3, C, H, W) in [0, 1]: draws of the first designs, for the sheet
 
     def __len__(self) -> int:
         return len(self.names)
@@ -54,15 +54,19 @@ def as_bytes(drawn: Drawn, components: Sequence[str]) -> dict[str, np.ndarray]:
     if drawn.spread is not None:
         pixels["uncertainty"] = _bytes(drawn.spread / SPREAD_FULL_SCALE, drawn, components, "uncertainty")
     if drawn.draws is not None:
-        pixels["draws"] = np.stack(
-            [_bytes(draw, drawn, components, "draw") for draw in drawn.draws.swapaxes(0, 1)], axis=1
-        )  # (B, S, C, H, W)
+        pixels["draws"] = draws_as_bytes(drawn.draws, drawn, components)
     if drawn.mask is not None:
-        seen = drawn.mask[:, :, None, None]  # (B, C, 1, 1)
-        pixels["images"] = np.where(seen, drawn.observed, pixels["images"])
-        if "draws" in pixels:
-            pixels["draws"] = np.where(seen[:, None], drawn.observed[:, None], pixels["draws"])
+        pixels["images"] = np.where(drawn.mask[:, :, None, None], drawn.observed, pixels["images"])
     return pixels
+
+
+def draws_as_bytes(draws: np.ndarray, drawn: Drawn, components: Sequence[str]) -> np.ndarray:
+    """Draws (K, S, C, H, W) of the first K designs of a block as uint8, observed components as they were given."""
+    levels = np.stack([_bytes(draw, drawn, components, "draw") for draw in draws.swapaxes(0, 1)], axis=1)
+    if drawn.mask is None:
+        return levels
+    count = len(draws)
+    return np.where(drawn.mask[:count, None, :, None, None], drawn.observed[:count, None], levels)
 
 
 def _bytes(values: np.ndarray, drawn: Drawn, components: Sequence[str], what: str) -> np.ndarray:

@@ -135,8 +135,7 @@ def _block(request: Request, generate: Generate, scaler: ConditionScaler, device
     spread = draws.std(0, correction=0).cpu().numpy() if mask is not None and request.draws > 1 else None
     single, examples = request.draws == 1, None
     if spread is not None and request.first < SHOWN:
-        some = draws[:EXAMPLES].cpu().numpy().swapaxes(0, 1)
-        examples = np.rint(255 * _shown(some, request.crisp)).astype(np.uint8)
+        examples = _shown(draws[:EXAMPLES].cpu().numpy().swapaxes(0, 1), request.crisp)
     return Drawn(
         names=request.names,
         images=crisp(mean) if request.crisp and single else mean,

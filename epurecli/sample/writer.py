@@ -15,7 +15,7 @@ from epurecli.data.layout import RESERVED
 from epurecli.errors import EpureError, UsageError
 from epurecli.files import writing
 from epurecli.pictures.section import Side
-from epurecli.sample.drawn import Drawn, as_bytes
+from epurecli.sample.drawn import Drawn, as_bytes, draws_as_bytes
 from epurecli.sample.layout import MANIFEST, SHEET, replaceable
 from epurecli.sample.sampler import EXAMPLES, SHOWN
 from epurecli.sample.sheet import Tile, contact_sheet
@@ -61,7 +61,7 @@ class SampleWriter:
         overwrite: bool = False,
         provenance: dict[str, str],
         workers: int | None = None,
-        sheet_rows: int = 24,
+        sheet_rows: int = SHOWN,
         mirror: Side = Side.RIGHT,
     ) -> None:
         self._components, self._columns = tuple(components), tuple(columns)
@@ -124,7 +124,7 @@ class SampleWriter:
                 self._rows.writerow([csv_cell(name), *before, *cells, csv_cell(seen), *after])
         alone = drawn.truth is None and drawn.spread is None
         room = self._sheet_rows if alone else -(-self._sheet_rows // 2)
-        self._tiles += tiles_of(drawn, pixels["images"], self._columns, room - len(self._tiles))
+        self._tiles += tiles_of(drawn, pixels["images"], self._components, self._columns, room - len(self._tiles))
         self.count += len(drawn)
 
     def __exit__(
@@ -164,11 +164,13 @@ def sheet_title(provenance: Mapping[str, str], shown: int, count: int) -> str:
     return " - ".join(filter(None, [*parts, f"{shown:,} of {count:,} designs" if count > shown else ""]))
 
 
-def tiles_of(drawn: Drawn, images: np.ndarray, columns: Sequence[str], count: int) -> list[Tile]:
+def tiles_of(
+    drawn: Drawn, images: np.ndarray, components: Sequence[str], columns: Sequence[str], count: int
+) -> list[Tile]:
     """The first `count` designs of a block, whose bytes are `images`, for the contact sheet."""
     mask = np.zeros(images.shape[:2], dtype=bool) if drawn.mask is None else drawn.mask
     values = np.full((len(drawn), len(columns)), np.nan) if drawn.conditions is None else drawn.conditions
-    examples = _examples(drawn)
+    examples = _examples(drawn, components)
     return [
         Tile(
             name=drawn.names[b],
@@ -183,16 +185,12 @@ def tiles_of(drawn: Drawn, images: np.ndarray, columns: Sequence[str], count: in
     ]
 
 
-def _examples(drawn: Drawn) -> np.ndarray:
-    """A few draws of the first designs, (K, 3, C, H, W) uint8, observed parts as they were given; K may be 0."""
+def _examples(drawn: Drawn, components: Sequence[str]) -> np.ndarray:
+    """A few draws of the first designs, (K, 3, C, H, W) uint8; K may be 0."""
     found = drawn.examples
     if found is None and drawn.draws is not None and drawn.spread is not None:
-        some = drawn.draws[:SHOWN, :EXAMPLES]
-        found = some if some.dtype == np.uint8 else np.rint(255 * some).astype(np.uint8)
-    if found is None or drawn.mask is None:
-        return np.empty((0, 0))
-    seen = drawn.mask[: len(found), None, :, None, None]
-    return np.where(seen, drawn.observed[: len(found), None], found)
+        found = drawn.draws[:SHOWN, :EXAMPLES]
+    return np.empty((0, 0)) if found is None else draws_as_bytes(found, drawn, components)
 
 
 def number(value: float) -> str:

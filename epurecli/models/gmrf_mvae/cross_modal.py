@@ -9,6 +9,7 @@ from torch import Tensor
 
 from epurecli.gmrf import GaussianPrior, condition_gaussian
 from epurecli.gmrf.masks import spread_mask
+from epurecli.nn.distributions import DenseGaussian
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +33,12 @@ class CrossModal:
     @property
     def deviation(self) -> Tensor:
         """Of missing latents that of the prior: what is known of them is in the mean."""
-        return torch.where(spread_mask(self.mask, self.sizes), self.variance.sqrt(), deviation_of(self.prior))
+        prior = DenseGaussian(self.prior.mean, self.prior.scale_tril)
+        return torch.where(spread_mask(self.mask, self.sizes), self.variance.sqrt(), prior.deviation)
 
     def sample(self, noise: Tensor) -> Tensor:  # (B, N)
         seen = self.encoded + self.variance.sqrt() * noise
         return condition_gaussian(self.prior, seen, self.mask, self.sizes, noise).sample
-
-
-def deviation_of(prior: GaussianPrior) -> Tensor:  # -> (N,)
-    """Standard deviation of each latent on its own."""
-    return prior.scale_tril.square().sum(1).sqrt()
 
 
 def complete_rows(mask: Tensor) -> Tensor:  # (B, C) -> (B,)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from epurecli.gmrf import GaussianPrior, conditional_table
 from epurecli.gmrf.masks import spread_mask
-from epurecli.models.gmrf_mvae.cross_modal import deviation_of
+from epurecli.nn.distributions import DenseGaussian
+from epurecli.nn.masking import subset_of
 
 MAX_NUMBERS = 64 * 2**20  # in both tables together: 256 MB; ten components of 16 latents need 52 M, eleven too many
 
@@ -50,14 +51,13 @@ class SubsetTables(nn.Module):
     def __init__(self, prior: GaussianPrior, components: int, latent_dim: int) -> None:
         super().__init__()
         self.sizes = (latent_dim,) * components
-        bits = torch.arange(components)
-        masks = (torch.arange(2**components).unsqueeze(1) >> bits) & 1 == 1  # (2^C, C)
+        masks = subset_of(torch.arange(2**components).unsqueeze(1), components)  # (2^C, C)
         gain, scale_tril = conditional_table(prior, masks, self.sizes)
         self.register_buffer("gain", gain)
         self.register_buffer("scale_tril", scale_tril)
         self.register_buffer("mean", prior.mean.clone())
-        self.register_buffer("deviation", deviation_of(prior))
-        self.register_buffer("weights", 2**bits)
+        self.register_buffer("deviation", DenseGaussian(prior.mean, prior.scale_tril).deviation)
+        self.register_buffer("weights", 2 ** torch.arange(components))
 
     @staticmethod
     def fits(components: int, latent_dim: int) -> bool:
