@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from epurecli.nn.distributions import standard_log_prob
-from epurecli.nn.subset_gaussian import Given, SubsetGaussian
+from epurecli.nn.subset_gaussian import USUAL, Given, SubsetGaussian
 
 MAX_LOG_SCALE = 2.0
 HEARD = 4.0  # initial weight of the few numbers that say most (which parts, what condition) beside 2 N others
@@ -83,7 +83,8 @@ class ConditionalFlow(nn.Module):
         return torch.cat([given.mean, given.deviation.log()], dim=1)
 
     def _contexts(self, given: Given) -> tuple[Tensor, ...]:  # (B, hidden) for each coupling
-        said = torch.where(given.nothing, 0.0, (self._said(given) - self.shift) / self.scale)
+        usual = ((self._said(given) - self.shift) / self.scale).clamp(-USUAL, USUAL)
+        said = torch.where(given.nothing, 0.0, usual)
         known = torch.cat([given.mask.to(said.dtype), given.condition * given.present, given.present, said], dim=1)
         return self.context(known).chunk(len(self.couplings), dim=1)
 

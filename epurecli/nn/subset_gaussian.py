@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 EVERY_SUBSET = 6  # up to so many components each subset has a Gaussian of its own; beyond, subsets of one size share it
 ENOUGH = 4  # rows for each coefficient of a regression; with fewer, subsets of one size are pooled
+USUAL = 4.0  # standard deviations: nothing is heard beyond, for an encoder says anything of what it never saw
 RIDGE = 1e-4  # of the variance, added to variances: keeps each factor regular where a latent never varies
 BELIEVED = 1.0  # rows' worth of it on top: with few designs less is believed of what they have in common
 
@@ -62,8 +63,10 @@ class SubsetGaussian(nn.Module):
     of a joint Gaussian).
     """
 
-    offset: Tensor  # (T, N), entry 2 k + (1 with a condition, else 0) for group k of subsets
-    gain: Tensor  # (T, said + F, N)
+    centre: Tensor  # (T, said + F), entry 2 k + (1 with a condition, else 0) for group k of subsets
+    scale: Tensor  # (T, said + F)
+    offset: Tensor  # (T, N)
+    gain: Tensor  # (T, said + F, N) of the standardised features
     factor: Tensor  # (T, N, N) lower triangular, residual = factor @ noise
     whitener: Tensor  # (T, N, N) its inverse
     log_det: Tensor  # (T,) of the factor
@@ -77,6 +80,8 @@ class SubsetGaussian(nn.Module):
         weights = 2 ** torch.arange(components) if self.each else torch.ones(components, dtype=torch.int64)
         features = said + cond_dim + self.pairs.shape[1]
         self.register_buffer("weights", weights, persistent=False)
+        self.register_buffer("centre", torch.zeros(2 * groups, features))
+        self.register_buffer("scale", torch.ones(2 * groups, features))
         self.register_buffer("offset", torch.zeros(2 * groups, size))
         self.register_buffer("gain", torch.zeros(2 * groups, features, size))
         self.register_buffer("factor", torch.eye(size).repeat(2 * groups, 1, 1))
@@ -93,10 +98,15 @@ class SubsetGaussian(nn.Module):
         mean = torch.where(given.nothing, 0.0, given.mean)
         return torch.cat([mean, condition, condition[:, first] * condition[:, second]], dim=1)
 
+    def _usual(self, features: Tensor) -> Tensor:  # standardised (B, said + F) -> same
+        """Without what the encoder never said of such parts. Conditions may be asked for beyond the training range."""
+        said, condition = features.tensor_split((self.said,), dim=1)
+        return torch.cat([said.clamp(-USUAL, USUAL), condition], dim=1)
+
     def _pick(self, given: Given) -> tuple[Tensor, Tensor]:
         """Table entries (B,) and expected latents (B, N)."""
         entry = 2 * self.group(given.mask) + (given.present.squeeze(1) > 0)
-        features = self.features(given)
+        features = self._usual((self.features(given) - self.centre[entry]) / self.scale[entry])
         expected = self.offset[entry] + (features.unsqueeze(1) @ self.gain[entry].to(features.dtype)).squeeze(1)
         return entry, expected
 
@@ -133,7 +143,12 @@ class SubsetGaussian(nn.Module):
                     rows = wider
             for entry, columns in ((2 * number, self.said), (2 * number + 1, f)):
                 used = features[rows, :columns]
-                offset, gain, factor = _regress(z[rows].double(), used)
+                centre, scale = used.mean(0), used.std(0, correction=0)
+                scale = torch.where(scale > 1e-9 * (1 + centre.abs()), scale, torch.inf)  # the rest explains nothing
+                standard = self._usual((used - centre) / scale)
+                offset, gain, factor = _regress(z[rows].double(), standard, int(torch.isfinite(scale).sum()))
+                self.centre[entry, :columns] = centre.to(kind)
+                self.scale[entry, :columns] = torch.where(torch.isfinite(scale), scale, 1.0).to(kind)
                 self.offset[entry] = offset.to(kind)
                 self.gain[entry].zero_()
                 self.gain[entry, :columns] = gain.to(kind)
@@ -143,20 +158,22 @@ class SubsetGaussian(nn.Module):
                 self.log_det[entry] = factor.diagonal().log().sum().to(kind)
 
 
-def _regress(z: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # (M, N), (M, F)
-    """Offset (N,), gain (F, N) and the Cholesky factor (N, N) of the residuals' covariance."""
-    count = len(x)
-    centre, middle = x.mean(0), z.mean(0)
-    scale, spread = x.std(0, correction=0), z.std(0, correction=0).clamp_min(1e-6)
-    scale = torch.where(scale > 1e-9 * (1 + centre.abs()), scale, torch.inf)  # what never varies explains nothing
-    ours, theirs = (x - centre) / scale, (z - middle) / spread
+def _regress(z: Tensor, x: Tensor, used: int) -> tuple[Tensor, Tensor, Tensor]:  # (M, N), (M, F)
+    """Offset (N,), gain (F, N) and the Cholesky factor (N, N) of the residuals' covariance.
+
+    Args:
+        x: standardised features, zero where one says nothing.
+        used: how many say something.
+    """
+    count, shift, middle = len(x), x.mean(0), z.mean(0)
+    spread = z.std(0, correction=0).clamp_min(1e-6)
+    ours, theirs = x - shift, (z - middle) / spread
     ridge = RIDGE + BELIEVED / count
     normal = ours.mT @ ours / count
     normal.diagonal().add_(ridge)
     gain = torch.cholesky_solve(ours.mT @ theirs / count, torch.linalg.cholesky(normal))
     rest = theirs - ours @ gain
-    used = int((scale < torch.inf).sum())
     covariance = rest.mT @ rest / max(count - used - 1, 1)
     covariance.diagonal().add_(ridge)
-    gain = gain * spread / scale.unsqueeze(1)
-    return middle - centre @ gain, gain, spread.unsqueeze(1) * torch.linalg.cholesky(covariance)
+    gain = gain * spread
+    return middle - shift @ gain, gain, spread.unsqueeze(1) * torch.linalg.cholesky(covariance)

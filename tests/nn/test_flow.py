@@ -131,3 +131,11 @@ def test_the_permutation_belongs_to_the_architecture() -> None:
     torch.manual_seed(2)
     other = ConditionalFlow(C, 7, D, 4, 8)
     assert torch.equal(one.orders, other.orders)
+
+
+def test_couplings_hear_nothing_that_they_never_saw() -> None:
+    """Of drawings unlike all others an encoder says anything, and couplings would make latents of thousands of it."""
+    noise, given, flow = noise_of(5), given_of(5), flow_of(5)
+    far, farther = (replace(given, mean=times * given.mean, deviation=times * given.deviation) for times in (1e3, 1e6))
+    torch.testing.assert_close(flow(noise, far), flow(noise, farther))
+    assert (flow(noise, far) - flow(noise, given)).abs().max() > 1e-3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -51,6 +51,7 @@ def latents(given: Given) -> Tensor:
 def fitted(monkeypatch: pytest.MonkeyPatch) -> tuple[SubsetGaussian, Tensor, Given]:
     monkeypatch.setattr(subset_gaussian, "RIDGE", 1e-12)
     monkeypatch.setattr(subset_gaussian, "BELIEVED", 0.0)
+    monkeypatch.setattr(subset_gaussian, "USUAL", torch.inf)
     given = known(ROWS)
     z = latents(given)
     model = SubsetGaussian(C, N, N, D).double()
@@ -104,6 +105,18 @@ def test_what_is_said_of_nothing_makes_no_difference(fitted) -> None:
     some, noise = rows_of(given, rows), torch.randn(3, N).double()
     other = Given(some.mask, some.mean + torch.nan, some.deviation, some.condition, some.present)
     torch.testing.assert_close(model(noise, other), model(noise, some))
+
+
+def test_what_an_encoder_never_said_is_not_believed() -> None:
+    given = known(ROWS)
+    model = SubsetGaussian(C, N, N, D).double()
+    model.fit(latents(given), given)
+    nothing = torch.zeros(ROWS, N).double()
+    far, farther = (model(nothing, replace(given, mean=times * given.mean)) for times in (1e9, 1e12))
+    torch.testing.assert_close(far, farther)
+    asked = model(nothing, replace(given, condition=given.condition + 30))  # conditions may lie beyond the data
+    moved = (asked - model(nothing, given)).abs().amax(1)
+    assert (moved[given.present[:, 0] > 0] > 10).all()
 
 
 def test_few_designs_leave_it_regular() -> None:
