@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from epurecli.config.schema import RunConfig, SamplingConfig
+from epurecli.config.schema import ModelConfig, RunConfig, SamplingConfig, TrainingConfig
 
 
 class IterativeSampling(SamplingConfig):
@@ -20,3 +20,52 @@ class IterativeRunConfig(RunConfig):
     """A whole run of a model that draws in steps."""
 
     sampling: IterativeSampling = IterativeSampling()
+
+
+class DenoiserModelConfig(ModelConfig):
+    """The network that all denoising models have; see `epurecli.nn.denoiser`."""
+
+    patch_size: Literal[1, 2, 4, 8] = 4
+    widths: Annotated[tuple[Annotated[int, Field(ge=4)], ...], Field(min_length=1)] = (32, 64)  # finest grid first
+    blocks: Annotated[int, Field(ge=1)] = 1  # at each resolution, each way
+    heads: Annotated[int, Field(ge=0)] = 4  # of attention at the coarsest grid; 0 = none
+
+    @model_validator(mode="after")
+    def _heads_share_the_channels(self) -> DenoiserModelConfig:
+        if self.heads and self.widths[-1] % self.heads:
+            raise ValueError(f"model.heads {self.heads} must divide the last of model.widths, {self.widths[-1]}")
+        return self
+
+
+class DenoiserTraining(TrainingConfig):
+    """Training on designs of which some parts are given."""
+
+    max_mask_prob: Annotated[float, Field(ge=0, le=1)] = 0.5  # share of the designs of which some parts are given
+    given_cond_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3  # model.cond_dropout of those designs
+
+
+class DenoiserRunConfig(IterativeRunConfig):
+    """A whole run of a denoising model."""
+
+    model: DenoiserModelConfig
+    training: DenoiserTraining
+
+
+class DiffusionModelConfig(DenoiserModelConfig):
+    """Keys of models whose noise is Gaussian. A model adds `prediction`: endpoint, or what it calls the direction."""
+
+    prediction: str
+    likelihood: Literal["categorical", "bernoulli", "gaussian"] = "categorical"  # of endpoints
+
+
+class DiffusionSampling(IterativeSampling):
+    """A model adds `solver`."""
+
+    solver: str
+
+
+class DiffusionRunConfig(DenoiserRunConfig):
+    """A whole run of a model whose noise is Gaussian."""
+
+    model: DiffusionModelConfig
+    sampling: DiffusionSampling

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch._higher_order_ops.scan import scan
 
 from epurecli.config.iterative import IterativeRunConfig
 from epurecli.models.contract import GenerativeModel, Sampler
@@ -21,6 +21,9 @@ from epurecli.types import Noise, Query
 Network = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
+Carry = tuple[Tensor, ...]  # what one step hands to the next, the state first
+
+
 class Process(Protocol):
     """How noise becomes a design: what a state starts as, one step of it, and what it shows. It has no weights.
 
@@ -30,24 +33,28 @@ class Process(Protocol):
     components: int  # C
     labels: int | None  # how many values a state of integers takes; None = states are real
 
-    def times(self, steps: int) -> Sequence[float]:
-        """`steps` + 1 times, from 1 to 0."""
+    def rows(self, steps: int) -> Tensor:
+        """One row of numbers a step, its time first: (steps, R)."""
         ...
 
-    def start(self, query: Query, noise: Noise) -> Tensor:  # -> (B, *)
-        """The states at time 1, where nothing has been drawn."""
+    def start(self, query: Query, noise: Noise) -> Carry:
+        """Where nothing has been drawn: a state (B, *), and whatever else steps hand on, of shapes that they keep."""
+        ...
+
+    def draws(self, noise: Noise, steps: int) -> Tensor | None:
+        """The random numbers of all steps, (B, steps, *), where steps want some."""
         ...
 
     def keep(self, state: Tensor, query: Query) -> Tensor:
         """The state with the query's observed components in it, as they are."""
         ...
 
-    def step(self, state: Tensor, prediction: Tensor, time: float, until: float, noise: Noise) -> Tensor:
-        """The state at an earlier time, from what the network predicts."""
+    def step(self, carry: Carry, prediction: Tensor, row: Tensor, drawn: Tensor | None, query: Query) -> Carry:
+        """One step, from what the network predicts for the carry's state, with (B, *) random numbers."""
         ...
 
-    def finish(self, state: Tensor) -> Tensor:  # -> (B, C, H, W)
-        """The designs that a state at time 0 shows."""
+    def finish(self, carry: Carry, query: Query) -> Tensor:  # -> (B, C, H, W)
+        """The designs that there are at time 0."""
         ...
 
 
@@ -59,17 +66,28 @@ def solve(network: Network, process: Process, query: Query, noise: Noise, steps:
 
     Source: Ho & Salimans, "Classifier-Free Diffusion Guidance", 2022, eq. 6.
     """
-    state = process.start(query, noise)
     mask = nothing_observed(query, process.components) if query.mask is None else query.mask
-    for time, until in pairwise(process.times(steps)):
+
+    def step(carry: Carry, now: tuple[Tensor, ...]) -> Carry:
+        row, *drawn = now
+        state, *rest = carry
         state = process.keep(state, query)
-        at = torch.full_like(query.present[:, 0], time)
+        at = torch.zeros_like(query.present[:, 0]) + row[0]
         prediction = network(state, at, query.condition, query.present, mask)
         if guidance != 1.0:
             free = network(state, at, query.condition, torch.zeros_like(query.present), mask)
             prediction = free + guidance * (prediction - free)
-        state = process.step(state, prediction, time, until, noise)
-    return process.finish(process.keep(state, query))
+        return process.step((state, *rest), prediction, row, drawn[0] if drawn else None, query)
+
+    carry = process.start(query, noise)
+    drawn = process.draws(noise, steps)
+    each = (process.rows(steps).to(query.present),) + (() if drawn is None else (drawn.transpose(0, 1),))
+    if torch.compiler.is_exporting():  # one step in the graph, however many there are
+        carry = scan(lambda held, now: (step(held, now), ()), carry, each)[0]
+    else:
+        for now in zip(*each, strict=True):
+            carry = step(carry, now)
+    return process.finish(carry, query)
 
 
 def nothing_observed(query: Query, components: int) -> Tensor:  # (B, C)
@@ -97,7 +115,7 @@ class IterativeModel(GenerativeModel):
         return lambda noise: solve(self.network, self.process, query, noise, asked.steps, asked.guidance)
 
     def graphs(self) -> Sequence[Graph]:
-        """`network`, one step's prediction, beside whole draws with the config's number of steps written out."""
+        """`network`, one step's prediction, beside whole draws of the config's number of steps."""
         return (network_graph(self), *drawing_graphs(self))
 
 
@@ -116,7 +134,7 @@ def network_graph(model: IterativeModel) -> Graph:
     """One evaluation of the network."""
     ports, process = model_ports(model), model.process
     query = Query(torch.zeros(1, model.cond_dim, device=model.device), torch.zeros(1, 1, device=model.device))
-    state, mask = process.start(query, RecordedNoise(1)), nothing_observed(query, process.components)
+    state, mask = process.start(query, RecordedNoise(1))[0], nothing_observed(query, process.components)
     with torch.no_grad():
         prediction = model.network(state, query.present[:, 0], query.condition, query.present, mask)
     content = Content.VALUE if process.labels is None else Content.LABEL

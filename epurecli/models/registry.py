@@ -36,6 +36,12 @@ REGISTRY: dict[str, ModelEntry] = {
     "meta_vae": ModelEntry(
         "Meta-VAE", "epurecli.models.meta_vae.config:MetaVAEConfig", "epurecli.models.meta_vae.model:MetaVAE"
     ),
+    "flow_matching": ModelEntry(
+        "Flow matching",
+        "epurecli.models.flow_matching.config:FlowMatchingConfig",
+        "epurecli.models.flow_matching.model:FlowMatching",
+    ),
+    "ddpm": ModelEntry("DDPM", "epurecli.models.ddpm.config:DDPMConfig", "epurecli.models.ddpm.model:DDPM"),
 }
 
 

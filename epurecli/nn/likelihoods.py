@@ -25,11 +25,12 @@ class ImageLikelihood(nn.Module, ABC):
         self.components = components
 
     @abstractmethod
-    def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None) -> Tensor:
+    def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None, given: Tensor | None = None) -> Tensor:
         """Nats per component, summed over pixels: (B, C, H, W) twice -> (B, C).
 
         Args:
             known: (B, C) bool, the components that a design has; the others say nothing, and count zero.
+            given: (B, C) bool, components on which it is conditioned (see `complete`): they count zero.
         """
 
     @abstractmethod
@@ -45,8 +46,8 @@ class Gaussian(ImageLikelihood):
     """-SSE: a Gaussian of variance 1/2 without its constant. Source: docs/plan.md,
     beta-VAE."""
 
-    def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None) -> Tensor:
-        return _of_known(-(maps - image).square().sum((-2, -1)), known)
+    def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None, given: Tensor | None = None) -> Tensor:
+        return _of(_counting(known, given), -(maps - image).square().sum((-2, -1)))
 
     def image(self, maps: Tensor) -> Tensor:
         return maps.clamp(0, 1)
@@ -68,24 +69,28 @@ class CalibratedGaussian(Gaussian):
         super().__init__(components)
         self.register_buffer("variance", torch.full((components,), 0.05))
 
-    def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None) -> Tensor:
+    def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None, given: Tensor | None = None) -> Tensor:
+        counting = _counting(known, given)
         error = (maps - image).square().sum((-2, -1))  # (B, C)
         pixels = image.shape[-1] * image.shape[-2]
         if self.training:
-            mean = error.mean(0) if known is None else _of_known(error, known).sum(0) / known.sum(0).clamp_min(1)
+            mean = error.mean(0)
+            if counting is not None:
+                mean = _of(counting, error).sum(0) / counting.sum(0).clamp_min(1)
             variance = (mean / pixels).clamp_min(self.FLOOR)
             with torch.no_grad():
                 self.variance.lerp_(variance.detach(), 0.05)
         else:
             variance = self.variance
-        return _of_known(-0.5 * (pixels * (2 * math.pi * variance).log() + error / variance), known)
+        return _of(counting, -0.5 * (pixels * (2 * math.pi * variance).log() + error / variance))
 
 
 class Bernoulli(ImageLikelihood):
     """Independent pixels, logits: -BCE. Grey values count as probabilities."""
 
-    def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None) -> Tensor:
-        return _of_known(-F.binary_cross_entropy_with_logits(maps, image, reduction="none").sum((-2, -1)), known)
+    def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None, given: Tensor | None = None) -> Tensor:
+        nats = -F.binary_cross_entropy_with_logits(maps, image, reduction="none").sum((-2, -1))
+        return _of(_counting(known, given), nats)
 
     def image(self, maps: Tensor) -> Tensor:
         return maps.sigmoid()
@@ -100,17 +105,21 @@ class Categorical(ImageLikelihood):
     that no known one owns may be its own: such a pixel scores log(p_0 + sum of the unknown ones' p).
     """
 
-    def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None) -> Tensor:
+    def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None, given: Tensor | None = None) -> Tensor:
         if known is not None:
             image = torch.where(known[..., None, None], image, 0.0)
         image = image / image.sum(-3, keepdim=True).clamp_min(1)
         background = 1 - image.sum(-3)
+        if given is not None:  # what is left of each pixel is shared among the others and the background
+            maps = maps.masked_fill(given[..., None, None], -torch.inf)
         log_share = F.pad(maps, (0, 0, 0, 0, 1, 0)).log_softmax(-3)
-        nats = (image * log_share[..., 1:, :, :]).sum((-2, -1))  # (B, C)
-        ground = log_share[..., 0, :, :]
+        owned, ground = log_share[..., 1:, :, :], log_share[..., 0, :, :]
         if known is not None:
-            unowned = log_share[..., 1:, :, :].masked_fill(known[..., None, None], -torch.inf)
+            unowned = owned.masked_fill(known[..., None, None], -torch.inf)
             ground = torch.cat([ground.unsqueeze(-3), unowned], -3).logsumexp(-3)
+        if given is not None:
+            owned = owned.masked_fill(given[..., None, None], 0.0)
+        nats = (image * owned).sum((-2, -1))  # (B, C)
         ground = (background * ground).sum((-2, -1))  # (B,)
         return nats + ground.unsqueeze(-1) / self.components
 
@@ -125,8 +134,15 @@ class Categorical(ImageLikelihood):
         return torch.where(seen, observed, left * self.image(maps.masked_fill(seen, -torch.inf)))
 
 
-def _of_known(nats: Tensor, known: Tensor | None) -> Tensor:  # (B, C) twice -> (B, C)
-    return nats if known is None else torch.where(known, nats, 0.0)
+def _counting(known: Tensor | None, given: Tensor | None) -> Tensor | None:  # (B, C) bool
+    """The components that say something; None = all."""
+    if given is None:
+        return known
+    return ~given if known is None else known & ~given
+
+
+def _of(counting: Tensor | None, nats: Tensor) -> Tensor:  # (B, C) twice -> (B, C)
+    return nats if counting is None else torch.where(counting, nats, 0.0)
 
 
 KINDS: dict[Likelihood, type[ImageLikelihood]] = {

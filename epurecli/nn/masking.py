@@ -44,3 +44,13 @@ def draw_masks(count: int, components: int, probability: float, kind: Masking, s
         kept = subset_of(step.randint(1, 2**components - 1, count, 1), components)
     masked = step.rand(count, 1) < probability
     return kept | ~masked
+
+
+def draw_given(count: int, components: int, probability: float, step: Step) -> Tensor:  # (B, C) bool
+    """Which parts of training designs are given to a model that draws the others: with `probability` a uniform
+    non-empty proper subset, otherwise none."""
+    device = step.generator.device
+    if components == 1 or probability == 0:
+        return torch.zeros(count, components, dtype=torch.bool, device=device)
+    given = subset_of(step.randint(1, 2**components - 1, count, 1), components)
+    return given & (step.rand(count, 1) < probability)

@@ -48,6 +48,14 @@ class Step:
         """Integers low .. high - 1."""
         return self._own(torch.randint(low, high, (self.size(rows), *shape), **self._source), rows)
 
+    def stratified(self, rows: int) -> Tensor:  # -> (rows,)
+        """Uniform in [0, 1), one in each of as many equal parts as the whole batch has rows: (u + i) / B.
+
+        Source: Kingma et al., "Variational Diffusion Models", NeurIPS 2021, appendix I.1.
+        """
+        place = torch.arange(self.start, self.start + rows, device=self.generator.device)
+        return (torch.rand(1, **self._source) + place) / self.size(rows)
+
     @property
     def _source(self) -> dict:
         return {"generator": self.generator, "device": self.generator.device}

@@ -40,6 +40,7 @@ from epurecli.evaluate.conditioning import conditioning, learn_measures
 from epurecli.evaluate.distribution import frechet
 from epurecli.evaluate.features import fit_pixel_features
 from epurecli.evaluate.inpainting import iou, nearest_completions
+from epurecli.models.latent import LatentModel
 from epurecli.models.registry import build, schema_of
 from epurecli.sample.drawn import Drawn
 from epurecli.sample.sampler import Numbered, Request
@@ -90,9 +91,11 @@ class Judge:
         def designs(request: Request) -> Drawn:
             return sampling_of(trained, request, "cpu").drawn()
 
-        with torch.no_grad():
-            whole = model.reconstruct(dataset.batch(dataset.test)).numpy()
-        found = self.named((), whole) | self.sizes(whole, "reconstructed")
+        found = {}
+        if isinstance(model, LatentModel):
+            with torch.no_grad():
+                whole = model.reconstruct(dataset.batch(dataset.test)).numpy()
+            found = self.named((), whole) | self.sizes(whole, "reconstructed")
         asked = Request(
             Mode.CONDITIONAL,
             Numbered(len(self.test)),

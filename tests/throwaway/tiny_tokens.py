@@ -43,24 +43,29 @@ class Reveal:
     size: tuple[int, int]  # tokens
     labels: int | None = HIDDEN_TOKEN + 1
 
-    def times(self, steps: int) -> Sequence[float]:
-        return [1 - i / steps for i in range(steps + 1)]
+    def rows(self, steps: int) -> Tensor:
+        times = torch.linspace(1, 0, steps + 1)
+        return torch.stack([times[:-1], times[1:]], 1)
 
-    def start(self, query: Query, noise: Noise) -> Tensor:
-        return torch.full((query.present.shape[0], self.components, *self.size), HIDDEN_TOKEN)
+    def start(self, query: Query, noise: Noise) -> tuple[Tensor]:
+        return (torch.full((query.present.shape[0], self.components, *self.size), HIDDEN_TOKEN),)
+
+    def draws(self, noise: Noise, steps: int) -> Tensor:
+        return noise.uniform(steps, 2, self.components, *self.size)
 
     def keep(self, state: Tensor, query: Query) -> Tensor:
         if query.observed is None:
             return state
         return torch.where(query.mask[..., None, None], tokens_of(query.observed), state)
 
-    def step(self, state: Tensor, prediction: Tensor, time: float, until: float, noise: Noise) -> Tensor:
-        shape = (self.components, *self.size)
-        shown = noise.uniform(*shape) < (time - until) / time
-        full = (noise.uniform(*shape) < prediction.sigmoid()).long()
-        return torch.where((state == HIDDEN_TOKEN) & shown, full, state)
+    def step(self, carry: tuple[Tensor], prediction: Tensor, row: Tensor, drawn: Tensor, query: Query) -> tuple[Tensor]:
+        (state,), (time, until) = carry, row.unbind()
+        shown = drawn[:, 0] < (time - until) / time
+        full = (drawn[:, 1] < prediction.sigmoid()).long()
+        return (torch.where((state == HIDDEN_TOKEN) & shown, full, state),)
 
-    def finish(self, state: Tensor) -> Tensor:
+    def finish(self, carry: tuple[Tensor], query: Query) -> Tensor:
+        state = self.keep(carry[0], query)
         return (state == 1).float().repeat_interleave(CELL, 2).repeat_interleave(CELL, 3)
 
 

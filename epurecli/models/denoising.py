@@ -1,0 +1,78 @@
+"""What models share whose network is a `Denoiser`: it sees given parts in place, and draws the others.
+
+Given components stand clean in the state, the mask is in the embedding, and losses count the others only: at the
+optimum a completion is an exact draw given any parts, and nothing is to be done when sampling but to keep them.
+Source: Saharia et al., "Palette", SIGGRAPH 2022.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from epurecli.config.iterative import DenoiserRunConfig
+from epurecli.models.contract import NATS, Objective, Stage
+from epurecli.models.iterative import IterativeModel
+from epurecli.nn.denoiser import Denoiser
+from epurecli.nn.masking import draw_given
+from epurecli.nn.step import Step
+from epurecli.types import Batch, Losses
+
+
+class DenoisingModel(IterativeModel):
+    """A model writes `channels`, `process` and `losses`."""
+
+    config: DenoiserRunConfig
+
+    def __init__(self, config: DenoiserRunConfig) -> None:
+        super().__init__(config)
+        spec = config.model
+        self.denoiser = Denoiser(
+            *self.channels,
+            len(self.components),
+            self.cond_dim,
+            self.image_size,
+            spec.widths,
+            spec.blocks,
+            spec.patch_size,
+            spec.heads,
+        )
+
+    @property
+    @abstractmethod
+    def channels(self) -> tuple[int, int]:
+        """Channels of what the network sees, and of what it predicts."""
+
+    @abstractmethod
+    def losses(self, batch: Batch, mask: Tensor, present: Tensor, step: Step) -> Tensor:
+        """The loss of each design (B,), of its components that the mask (B, C) does not give."""
+
+    @property
+    def unit(self) -> str:
+        """Of its losses."""
+        return NATS
+
+    @property
+    def learns_from_parts(self) -> bool:
+        return True
+
+    def network(self, state: Tensor, time: Tensor, condition: Tensor, present: Tensor, mask: Tensor) -> Tensor:
+        return self.denoiser(state, time, condition, present, mask)
+
+    def stages(self) -> Sequence[Stage]:
+        objective = Objective("denoise", (self.denoiser,), self.loss)
+        return [Stage("denoiser", self.config.training, (objective,), self.loss, unit=self.unit)]
+
+    def loss(self, batch: Batch, step: Step) -> Losses:
+        """Some parts of each design given, its condition given or not. Validation asks the same, with the same noise
+        every time."""
+        count, settings = len(batch), self.config.training
+        mask = draw_given(count, len(self.components), settings.max_mask_prob, step)
+        if batch.known is not None:
+            mask = mask & batch.known
+        dropped = torch.where(mask.any(1, keepdim=True), settings.given_cond_dropout, self.config.model.cond_dropout)
+        present = (step.rand(count, 1) >= dropped).float()
+        return Losses(self.losses(batch, mask, present, step).mean())
