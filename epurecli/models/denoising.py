@@ -39,6 +39,7 @@ class DenoisingModel(IterativeModel):
             spec.blocks,
             spec.patch_size,
             spec.heads,
+            spec.whole,
         )
 
     @property
@@ -64,15 +65,20 @@ class DenoisingModel(IterativeModel):
 
     def stages(self) -> Sequence[Stage]:
         objective = Objective("denoise", (self.denoiser,), self.loss)
-        return [Stage("denoiser", self.config.training, (objective,), self.loss, unit=self.unit)]
+        return [Stage("denoiser", self.config.training, (objective,), self.validate, unit=self.unit)]
 
     def loss(self, batch: Batch, step: Step) -> Losses:
-        """Some parts of each design given, its condition given or not. Validation asks the same, with the same noise
-        every time."""
+        return Losses(self.losses(batch, *self.asked(batch, step), step).mean())
+
+    def validate(self, batch: Batch, step: Step) -> Losses:
+        """The same questions as in training."""
+        return self.loss(batch, step)
+
+    def asked(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor]:  # -> (B, C) bool, (B, 1)
+        """Which parts of each design are given, and whether its condition is."""
         count, settings = len(batch), self.config.training
         mask = draw_given(count, len(self.components), settings.max_mask_prob, step)
         if batch.known is not None:
             mask = mask & batch.known
         dropped = torch.where(mask.any(1, keepdim=True), settings.given_cond_dropout, self.config.model.cond_dropout)
-        present = (step.rand(count, 1) >= dropped).float()
-        return Losses(self.losses(batch, mask, present, step).mean())
+        return mask, (step.rand(count, 1) >= dropped).float()

@@ -23,12 +23,12 @@ from epurecli.models.iterative import Carry
 from epurecli.nn import paths
 from epurecli.nn.likelihoods import ImageLikelihood, likelihood_of
 from epurecli.nn.paths import Path
-from epurecli.nn.solvers import advance
+from epurecli.nn.solvers import Grid, advance
 from epurecli.nn.step import Step
 from epurecli.types import Batch, Noise, Query
 
 LOG_SNR = (-12.0, 8.0)  # beyond, a design is drowned or plain: what is left is counted in closed form
-Solver = Callable[[Path, int], Tensor]  # see `epurecli.nn.solvers`
+Solver = Callable[[Path, Grid, int], Tensor]  # see `epurecli.nn.solvers`
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Diffusion:
     """The process that follows a path back. States are designs in [-1, 1] and noise."""
 
     path: Path
+    shift: float  # of the times
     solver: Solver
     renews: bool  # whether the solver wants noise in each step
     likelihood: ImageLikelihood
@@ -48,7 +49,7 @@ class Diffusion:
         return self.size[0]
 
     def rows(self, steps: int) -> Tensor:
-        return self.solver(self.path, steps)
+        return self.solver(self.path, lambda n: paths.even_times(n, self.shift), steps)
 
     def start(self, query: Query, noise: Noise) -> Carry:
         state = noise.normal(*self.size)
@@ -117,12 +118,13 @@ class GaussianDiffusion(DenoisingModel):
     def process(self) -> Diffusion:
         size = (len(self.components), *self.image_size)
         renews = self.config.sampling.solver == "ancestral"
-        return Diffusion(self.path, self.solver, renews, self.likelihood, self.ends, size)
+        return Diffusion(self.path, self.config.model.time_shift, self.solver, renews, self.likelihood, self.ends, size)
 
     def losses(self, batch: Batch, mask: Tensor, present: Tensor, step: Step) -> Tensor:
         count = len(batch)
         noise = step.randn(count, *batch.image.shape[1:])
-        return self.errors(batch, mask, present, step.stratified(count), noise)
+        time = paths.shifted(step.stratified(count), self.config.model.time_shift)
+        return self.errors(batch, mask, present, time, noise)
 
     def errors(self, batch: Batch, mask: Tensor, present: Tensor, time: Tensor, noise: Tensor) -> Tensor:  # -> (B,)
         """What the network misses at times (B,), of the components that are neither given nor unknown."""

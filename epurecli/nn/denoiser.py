@@ -45,6 +45,7 @@ class Denoiser(nn.Module):
         blocks: int = 1,
         patch_size: int = 1,
         heads: int = 4,
+        whole: int = 0,
         cond_dropout: float = 0.1,
     ) -> None:
         super().__init__()
@@ -65,6 +66,8 @@ class Denoiser(nn.Module):
             self.grow.append(nn.Conv2d(coarse, fine, 1))
             self.up.append(nn.ModuleList(FilmBlock(2 * fine if i == 0 else fine, fine) for i in range(blocks)))
         self.middle = nn.ModuleList([Attention(sizes[-1], grid, heads)] if heads else [])
+        if whole:
+            self.middle.append(Whole(sizes[-1], grid, whole))
         self.middle.append(FilmBlock(sizes[-1], sizes[-1]))
         self.head = nn.Conv2d(sizes[0], outputs * patch_size**2, 3, padding=1)
 
@@ -133,6 +136,27 @@ class Attention(nn.Module):
         weight = (query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])).softmax(-1)
         mixed = (weight @ value).transpose(1, 2).flatten(2)
         return x + self.answer(mixed).transpose(1, 2).unflatten(2, (height, width))
+
+
+class Whole(nn.Module):
+    """y = x + W act(film(V x)) over all cells and channels of a grid at once: each cell has weights of its own.
+
+    In much noise a design is known by a few numbers, such as its width, each of which is a weighted sum over the whole
+    image. Convolutions and attention, which look everywhere with the same weights, learn such sums slowly.
+    """
+
+    def __init__(self, channels: int, grid: tuple[int, int], hidden: int) -> None:
+        super().__init__()
+        self.read = nn.Linear(channels * grid[0] * grid[1], hidden)
+        self.film = nn.Linear(EMBEDDING, 2 * hidden)
+        self.write = nn.Linear(hidden, channels * grid[0] * grid[1])
+        nn.init.zeros_(self.write.weight)
+        nn.init.zeros_(self.write.bias)
+
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:  # (B, K, h, w), (B, 256) -> (B, K, h, w)
+        scale, shift = self.film(told).chunk(2, 1)
+        h = self.read(F.silu(x).flatten(1)) * (1 + scale) + shift
+        return x + self.write(F.silu(h)).view_as(x)
 
 
 def time_features(time: Tensor) -> Tensor:  # (B,) in [0, 1] -> (B, 64)

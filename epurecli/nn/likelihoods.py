@@ -106,6 +106,13 @@ class Categorical(ImageLikelihood):
     """
 
     def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None, given: Tensor | None = None) -> Tensor:
+        owned, ground = self.pixels(maps, image, known, given)
+        return owned.sum((-2, -1)) + ground.sum((-2, -1)).unsqueeze(-1) / self.components
+
+    def pixels(
+        self, maps: Tensor, image: Tensor, known: Tensor | None = None, given: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:  # (B, C, H, W) twice, (B, C) twice -> (B, C, H, W), (B, H, W)
+        """The nats of each pixel's components, and of its background."""
         if known is not None:
             image = torch.where(known[..., None, None], image, 0.0)
         image = image / image.sum(-3, keepdim=True).clamp_min(1)
@@ -119,9 +126,7 @@ class Categorical(ImageLikelihood):
             ground = torch.cat([ground.unsqueeze(-3), unowned], -3).logsumexp(-3)
         if given is not None:
             owned = owned.masked_fill(given[..., None, None], 0.0)
-        nats = (image * owned).sum((-2, -1))  # (B, C)
-        ground = (background * ground).sum((-2, -1))  # (B,)
-        return nats + ground.unsqueeze(-1) / self.components
+        return image * owned, background * ground
 
     def image(self, maps: Tensor) -> Tensor:
         return F.pad(maps, (0, 0, 0, 0, 1, 0)).softmax(-3)[..., 1:, :, :]

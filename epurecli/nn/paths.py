@@ -86,19 +86,35 @@ class Cosine(OnTheCircle):
 class Sigmoid(OnTheCircle):
     """a^2 falls as a sigmoid between -3 and 3. Source: Jabri et al., "Scalable Adaptive Computation", ICML 2023, A."""
 
-    def _share(self, time: Tensor) -> Tensor:  # a^2
-        top = 1 / (1 + math.exp(-3.0))
-        return (top - torch.sigmoid(6 * time - 3)) / (2 * top - 1)
-
     def signal(self, time: Tensor) -> Tensor:
-        return self._share(time).clamp(0, 1).sqrt()
+        top, bottom = self._ends(time)
+        return ((top - torch.sigmoid(6 * time - 3)) / (top - bottom)).sqrt()
 
     def noise(self, time: Tensor) -> Tensor:
-        return (1 - self._share(time)).clamp(0, 1).sqrt()
+        top, bottom = self._ends(time)
+        return ((torch.sigmoid(6 * time - 3) - bottom) / (top - bottom)).sqrt()
 
     def time_of(self, log_snr: Tensor) -> Tensor:
-        top = 1 / (1 + math.exp(-3.0))
-        return (torch.logit(top - torch.sigmoid(log_snr) * (2 * top - 1)) + 3) / 6
+        top, bottom = self._ends(log_snr)
+        return (torch.logit(top - torch.sigmoid(log_snr) * (top - bottom)) + 3) / 6
+
+    def _ends(self, like: Tensor) -> tuple[Tensor, Tensor]:  # computed as the rest is: both ends are exact
+        return torch.sigmoid(torch.full_like(like, 3.0)), torch.sigmoid(torch.full_like(like, -3.0))
+
+
+def shifted(time: Tensor, shift: float) -> Tensor:
+    """Times moved towards noise (shift > 1): t s / (1 + (s - 1) t).
+
+    Pixels of one part agree, so its place shows through noise that hides each pixel: what a design is as a whole is
+    decided near t = 1, and the more pixels there are the nearer. Source: Esser et al., "Scaling Rectified Flow
+    Transformers", ICML 2024, eq. 23.
+    """
+    return shift * time / (1 + (shift - 1) * time)
+
+
+def even_times(steps: int, shift: float) -> Tensor:  # (steps + 1,) float64
+    """Times from 1 to 0, evenly but for the shift."""
+    return shifted(torch.linspace(1, 0, steps + 1, dtype=torch.float64), shift)
 
 
 def mixed(path: Path, x: Tensor, noise: Tensor, time: Tensor) -> Tensor:  # (B, *) twice, (B,) -> (B, *)

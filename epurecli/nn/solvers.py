@@ -10,41 +10,39 @@ and whether z' becomes the new state (`hold` = 0) or stays (`hold` = 1).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from epurecli.nn.paths import Path
 
+Grid = Callable[[int], Tensor]  # steps -> (steps + 1,) times in float64, falling from 1 to 0
 COLUMNS = ("time", "keep", "take", "again", "back", "hold", "renew")
 
 
-def grid(steps: int) -> Tensor:  # (steps + 1,) float64
-    """Times from 1 to 0, evenly."""
-    return torch.linspace(1, 0, steps + 1, dtype=torch.float64)
-
-
-def euler(path: Path, steps: int) -> Tensor:  # (steps, 7) float64
+def euler(path: Path, grid: Grid, steps: int) -> Tensor:  # (steps, 7) float64
     """First order: the noise that the endpoint implies is kept, z_u = a_u e + s_u (z - a_t e) / s_t.
 
     On a linear path that is Euler's method; on others it is known as DDIM, and of order one as well. Source: Song, Meng
     & Ermon, "Denoising Diffusion Implicit Models", ICLR 2021, eq. 12.
     """
-    time, until = grid(steps)[:-1], grid(steps)[1:]
+    times = grid(steps)
+    time, until = times[:-1], times[1:]
     keep = path.noise(until) / path.noise(time)
     return _rows(time, keep=keep, take=path.signal(until) - path.signal(time) * keep)
 
 
-def multistep(path: Path, steps: int) -> Tensor:  # (steps, 7) float64
+def multistep(path: Path, grid: Grid, steps: int) -> Tensor:  # (steps, 7) float64
     """DPM-Solver++(2M): the endpoint is extrapolated from this and the last evaluation; order two, one evaluation a
     step. First and last step are of order one.
 
     Source: Lu et al., "DPM-Solver++", 2022, algorithm 2.
     """
-    rows = euler(path, steps)
-    times = grid(steps)
+    rows, times = euler(path, grid, steps), grid(steps)
     log_ratio = torch.log(path.signal(times) / path.noise(times))  # -inf at 1, +inf at 0
     h = log_ratio[1:] - log_ratio[:-1]
-    ahead = torch.zeros(steps, dtype=torch.float64)
+    ahead = torch.zeros_like(h)
     ahead[1:-1] = h[1:-1] / (2 * h[:-2])
     take = rows[:, COLUMNS.index("take")].clone()
     rows[:, COLUMNS.index("take")] = take * (1 + ahead)
@@ -52,7 +50,7 @@ def multistep(path: Path, steps: int) -> Tensor:  # (steps, 7) float64
     return rows
 
 
-def heun(path: Path, steps: int) -> Tensor:  # (steps, 7) float64
+def heun(path: Path, grid: Grid, steps: int) -> Tensor:  # (steps, 7) float64
     """Order two on a linear path, two evaluations a step: an Euler step, then the mean of the slopes at both ends. The
     last of its steps (and one more, where the number of evaluations is even) are Euler's.
 
@@ -60,8 +58,7 @@ def heun(path: Path, steps: int) -> Tensor:  # (steps, 7) float64
     1; slopes are (z - e) / t.
     """
     corrected = (steps - 1) // 2
-    times = grid(steps - corrected)
-    rows = euler(path, steps - corrected)
+    times, rows = grid(steps - corrected), euler(path, grid, steps - corrected)
     parts = []
     for i in range(steps - corrected):
         if i >= corrected:
@@ -75,7 +72,7 @@ def heun(path: Path, steps: int) -> Tensor:  # (steps, 7) float64
     return torch.stack(parts)
 
 
-def ancestral(path: Path, steps: int) -> Tensor:  # (steps, 7) float64
+def ancestral(path: Path, grid: Grid, steps: int) -> Tensor:  # (steps, 7) float64
     """Draws from q(z_u | z_t, e) of the diffusion, noise in every step but the last.
 
     Source: Ho et al., "Denoising Diffusion Probabilistic Models", NeurIPS 2020, eqs. 6-7.

@@ -1,0 +1,1 @@
+"""MDM, the Multinomial Diffusion Model: pixels are labels that are hidden, or forgotten, and found again."""
