@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from onnx import ModelProto, helper
+from onnx import GraphProto, ModelProto, helper
 from torch import Tensor
 
 from epurecli.errors import EpureError, UsageError
@@ -111,11 +111,23 @@ def _check_axes(graph: Graph, model: ModelProto) -> None:
 
 def clean(model: ModelProto) -> None:
     """Remove what the exporter leaves of the machine: stack traces, source lines, paths, inferred shapes."""
-    graph = model.graph
-    graph.ClearField("value_info")  # a reader infers them again
-    holders = [model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer]
+    _forget(model)
     for function in model.functions:
-        holders += [function, *function.node]
+        _forget(function, *function.node)
+    _clean(model.graph)
+
+
+def _clean(graph: GraphProto) -> None:
+    """The same of a graph, and of those within its nodes."""
+    graph.ClearField("value_info")  # a reader infers them again
+    _forget(graph, *graph.node, *graph.input, *graph.output, *graph.initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                _clean(inner)
+
+
+def _forget(*holders: Any) -> None:
     for holder in holders:
         holder.ClearField("doc_string")
         holder.ClearField("metadata_props")
@@ -123,16 +135,18 @@ def clean(model: ModelProto) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter's remarks are about torchvision and its own deprecations: nothing a user could act on."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """The exporter's remarks are about torchvision, deprecations and its own attributes: nothing to act on."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _reason(error: BaseException) -> str:

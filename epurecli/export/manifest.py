@@ -91,6 +91,7 @@ def describe_graph(graph: Graph, data: bytes, parity: Sequence[Parity]) -> dict[
         "tolerance": graph.tolerance,
         "same_owners": graph.same_owners,
         "parity": {str(row.batch): row.difference for row in parity},
+        "drawn_otherwise": sum(row.others for row in parity),
     }
 
 

@@ -50,8 +50,10 @@ class Graph:
     """A module to export, its inputs in the order of `forward`, its one output, and when that is as good as torch's.
 
     Attributes:
-        tolerance: largest difference from torch, in units of the output.
+        tolerance: largest difference from torch, in units of the output, or of its largest value where that is above 1.
         same_owners: whether every pixel must also have the owner (see `pictures.crisp`) that it has in torch.
+        share: of designs that must be so. Where a draw is made of labels, a difference of 1e-6 may tip one, and the
+            steps after it follow.
     """
 
     name: str
@@ -60,15 +62,16 @@ class Graph:
     output: Port
     tolerance: float = 1e-4  # of images in [0, 1]: a fortieth of a grey level
     same_owners: bool = False
+    share: float = 1.0
 
 
-def graph_of_designs(name: str, module: nn.Module, inputs: tuple[Port, ...], output: Port) -> Graph:
+def graph_of_designs(name: str, module: nn.Module, inputs: tuple[Port, ...], output: Port, share: float = 1.0) -> Graph:
     """A graph that draws whole designs.
 
     A trained flow, and the posterior of a conjugate model, widen float32's rounding before the decoder sees it: up to a
     tenth of a grey level at undecided pixels. What must not change is which part a pixel belongs to.
     """
-    return Graph(name, module, inputs, output, tolerance=1e-3, same_owners=True)
+    return Graph(name, module, inputs, output, tolerance=1e-3, same_owners=True, share=share)
 
 
 class Drawing(Protocol):
@@ -107,17 +110,17 @@ class DrawingGraph(nn.Module):
         return drawn.unflatten(0, (draws, rows))
 
 
-def drawing_graphs(model: Drawing) -> tuple[Graph, ...]:
+def drawing_graphs(model: Drawing, share: float = 1.0) -> tuple[Graph, ...]:
     """`sampler`, and `inpaint` where the model has that mode, of any model: one draw of free designs, S draws of
-    completed ones."""
+    completed ones. `share`: see `Graph`."""
     ports = model_ports(model)
     noise = noise_ports(model, observes=False)
     inputs = (*noise, ports.condition, ports.present)
-    graphs = [graph_of_designs("sampler", DrawingGraph(model, False), inputs, ports.designs)]
+    graphs = [graph_of_designs("sampler", DrawingGraph(model, False), inputs, ports.designs, share)]
     if Mode.INPAINTING in model.modes:
         noise = noise_ports(model, observes=True)
         inputs = (ports.images, ports.mask, *noise, ports.condition, ports.present)
-        graphs.append(graph_of_designs("inpaint", DrawingGraph(model, True), inputs, ports.draws))
+        graphs.append(graph_of_designs("inpaint", DrawingGraph(model, True), inputs, ports.draws, share))
     return tuple(graphs)
 
 

@@ -21,6 +21,7 @@ from epurecli.types import Noise, Query
 Network = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
+SAME_DESIGNS = 0.98  # of draws made of labels, another runtime must give as many as torch does
 Carry = tuple[Tensor, ...]  # what one step hands to the next, the state first
 
 
@@ -116,7 +117,8 @@ class IterativeModel(GenerativeModel):
 
     def graphs(self) -> Sequence[Graph]:
         """`network`, one step's prediction, beside whole draws of the config's number of steps."""
-        return (network_graph(self), *drawing_graphs(self))
+        share = 1.0 if self.process.labels is None else SAME_DESIGNS
+        return (network_graph(self), *drawing_graphs(self, share))
 
 
 class NetworkGraph(nn.Module):

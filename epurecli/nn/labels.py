@@ -5,16 +5,20 @@ Shares are probabilities of labels, (B, K, H, W). Randomness comes from outside,
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import count
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+BELOW_HALF = 0.5 - 2.0**-25  # the float32 before it
+
 
 def labels_of(image: Tensor) -> Tensor:  # (B, C, H, W) in [0, 1] -> (B, H, W) int64
     """The component with the largest value of at least one half, the first listed where two are equal."""
-    half = torch.full_like(image[:, :1], 0.5)
-    claims = torch.cat([image, torch.nextafter(half, torch.zeros_like(half))], 1)
-    return claims.argmax(1)
+    ground = torch.full_like(image[:, :1], BELOW_HALF)
+    return torch.cat([image, ground], 1).argmax(1)
 
 
 def images_of(labels: Tensor, components: int) -> Tensor:  # (B, H, W) -> (B, C, H, W) of 0 and 1
@@ -22,9 +26,9 @@ def images_of(labels: Tensor, components: int) -> Tensor:  # (B, H, W) -> (B, C,
     return planes(labels, components)
 
 
-def planes(labels: Tensor, count: int) -> Tensor:  # (B, H, W) -> (B, count, H, W) of 0.0 and 1.0
-    """One plane for each of the labels 0 .. count - 1."""
-    which = torch.arange(count, device=labels.device)[:, None, None]
+def planes(labels: Tensor, kinds: int) -> Tensor:  # (B, H, W) -> (B, kinds, H, W) of 0.0 and 1.0
+    """One plane for each of the labels 0 .. kinds - 1."""
+    which = torch.arange(kinds, device=labels.device)[:, None, None]
     return (labels.unsqueeze(1) == which).float()
 
 
@@ -39,39 +43,33 @@ def pick(shares: Tensor, uniform: Tensor) -> Tensor:  # (B, K, H, W), (B, H, W) 
 
     The sum over labels is a product with a triangular matrix: the same on every run, and one operation in any format.
     """
-    count = shares.shape[1]
-    lower = torch.ones(count, count, device=shares.device, dtype=shares.dtype).tril()
+    kinds = shares.shape[1]
+    lower = torch.ones(kinds, kinds, device=shares.device, dtype=shares.dtype).tril()
     edges = torch.einsum("jk,bkhw->bjhw", lower, shares)
     passed = edges[:, :-1] <= uniform.unsqueeze(1) * edges[:, -1:]
     return passed.sum(1)
 
 
-def halton(index: Tensor, base: int) -> Tensor:  # int64 -> float64 in [0, 1)
-    """The radical inverse of whole numbers: their digits, mirrored at the point."""
-    found, scale, rest = torch.zeros(index.shape, dtype=torch.float64), 1.0, index.clone()
-    while bool((rest > 0).any()):
+def halton(index: int, base: int) -> float:
+    """The radical inverse of a whole number, in [0, 1): its digits, mirrored at the point."""
+    found, scale = 0.0, 1.0
+    while index:
         scale /= base
-        found += scale * (rest % base)
-        rest //= base
+        found += scale * (index % base)
+        index //= base
     return found
 
 
-def halton_order(height: int, width: int) -> Tensor:  # (H, W) int64, each of 0 .. H W - 1 once
+@cache
+def halton_order(height: int, width: int) -> tuple[tuple[int, ...], ...]:  # (H, W), each of 0 .. H W - 1 once
     """When each cell's turn comes, so that those of any stretch of turns lie far from each other.
 
     Source: Besnier et al., "Halton Scheduler for Masked Generative Image Transformer", ICLR 2025.
     """
-    cells, seen, index = height * width, [], 0
-    known: set[int] = set()
-    while len(seen) < cells:
-        some = torch.arange(index + 1, index + 1 + 4 * cells)
-        rows = (halton(some, 2) * height).long()
-        columns = (halton(some, 3) * width).long()
-        for cell in (rows * width + columns).tolist():
-            if cell not in known:
-                known.add(cell)
-                seen.append(cell)
-        index += 4 * cells
-    order = torch.empty(cells, dtype=torch.int64)
-    order[torch.tensor(seen)] = torch.arange(cells)
-    return order.view(height, width)
+    turn: dict[tuple[int, int], int] = {}
+    for index in count(1):
+        cell = int(halton(index, 2) * height), int(halton(index, 3) * width)
+        turn.setdefault(cell, len(turn))
+        if len(turn) == height * width:
+            break
+    return tuple(tuple(turn[row, column] for column in range(width)) for row in range(height))

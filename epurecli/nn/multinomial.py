@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+TINY = 1e-20  # where a given part is, no random label comes, and nothing is asked
+
 
 def kept(time: Tensor) -> Tensor:
     """The probability that a cell still has its label at a time in [0, 1]. Source: as above, cosine schedule."""
@@ -24,17 +26,21 @@ def scatter(labels: Tensor, noise: Tensor, uniform: Tensor, time: Tensor) -> Ten
 def earlier(
     shares: Tensor, state: Tensor, base: Tensor, time: Tensor, until: Tensor
 ) -> Tensor:  # (B, K, H, W) twice and (B, K, 1, 1), (B,) twice -> (B, K, H, W)
-    """q(label at `until` | label at `time`, label at 0), the last given as shares: proportional to
+    """p(label at `until` | label at `time`), the label at 0 having these shares given what is at `time`:
 
-        (k state + (1 - k) base) (k_u shares + (1 - k_u) base),    k = k_t / k_u
+        sum_k shares_k q(label at until | label at time, k)
 
     Args:
         state: planes of 0 and 1.
         base: shares of the random labels.
 
-    Source: as above, eq. 13.
+    Source: Austin et al., "Structured Denoising Diffusion Models in Discrete State-Spaces", NeurIPS 2021, eqs. 3-4.
     """
-    then = kept(until)[:, None, None, None]
-    through = kept(time)[:, None, None, None] / then
-    weight = (through * state + (1 - through) * base) * (then * shares + (1 - then) * base)
-    return weight / weight.sum(1, keepdim=True)
+    now, then = kept(time)[:, None, None, None], kept(until)[:, None, None, None]
+    by_chance = (base * state).sum(1, keepdim=True)  # of the label at `time`
+    likely = now * state + (1 - now) * by_chance  # q(label at time | k at 0)
+    weight = shares / likely.clamp_min(TINY)
+    before = then * weight + (1 - then) * base * weight.sum(1, keepdim=True)
+    onward = now / then * state + (1 - now / then) * by_chance
+    found = onward * before
+    return found / found.sum(1, keepdim=True).clamp_min(TINY)

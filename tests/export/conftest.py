@@ -14,6 +14,7 @@ from epurecli.checkpoint import TrainedModel
 from epurecli.config import load_config
 from epurecli.data.conditions import ConditionScaler
 from epurecli.export.folder import export_folder
+from epurecli.models.iterative import IterativeModel
 from epurecli.models.registry import build, schema_of
 from epurecli.sample.noise import DesignNoise, design_noise
 from epurecli.types import Query
@@ -32,6 +33,10 @@ KINDS: dict[str, tuple[str, ...]] = {  # name: config and what is set
     "conjugate gmrf_mvae": ("gmrf_mvae_toy_test", THREE, "model.posterior=conjugate", "model.latent_dim=4"),
     "assembled gmrf_mvae": ("gmrf_mvae_toy_test", THREE, "model.posterior=assembled", "model.latent_dim=4"),
     "meta_vae": ("meta_vae_toy_test", THREE),
+    "flow_matching": ("flow_matching_toy_test", THREE, "sampling.guidance=1.5"),
+    "ddpm that renews its noise": ("ddpm_toy_test", THREE, "sampling.solver=ancestral", "model.prediction=v"),
+    "mdm": ("mdm_toy_test", THREE),
+    "mdm of random labels": ("mdm_toy_test", THREE, "model.transitions=uniform"),
 }
 
 
@@ -43,8 +48,9 @@ def trained_model(kind: str, seed: int = 0) -> TrainedModel:
     for name, tensor in model.named_parameters():
         if tensor.ndim > 1 and not name.startswith(("learned_prior.", "flow.")):  # keeps variances from layer to layer
             started_at_zero = not tensor.any()  # such branches would hide faults
-            tensor.copy_(torch.randn_like(tensor) / tensor[0].numel() ** 0.5 if started_at_zero else 2.2 * tensor)
-    if model.flow is not None:
+            gain = 1.5 if isinstance(model, IterativeModel) else 2.2  # which many steps would take to a power
+            tensor.copy_(torch.randn_like(tensor) / tensor[0].numel() ** 0.5 if started_at_zero else gain * tensor)
+    if getattr(model, "flow", None) is not None:
         for tensor in model.flow.parameters():
             tensor.add_(torch.randn_like(tensor), alpha=0.03)
     for name, buffer in model.named_buffers():  # BatchNorm statistics that are not the identity

@@ -103,7 +103,9 @@ def test_the_manifest_describes_every_graph(exported) -> None:
         assert json.loads(inside["components"]) == ["one", "two", "three"]
 
 
-@pytest.mark.parametrize("kind", ["vae", pytest.param("conjugate gmrf_mvae", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", ["vae", *(pytest.param(k, marks=pytest.mark.slow) for k in ("conjugate gmrf_mvae", "mdm"))]
+)
 def test_nothing_of_the_machine_is_inside(exported, kind: str) -> None:
     _, folder = exported(kind)
     package = Path(epurecli.__file__).parents[1]
@@ -117,7 +119,10 @@ def test_nothing_of_the_machine_is_inside(exported, kind: str) -> None:
     for path in folder.glob("*.onnx"):
         model = onnx.load(path)
         assert not model.graph.value_info
-        assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+        graphs = [model.graph]
+        for graph in graphs:  # those within nodes too: a loop's body
+            assert not any(node.metadata_props or node.doc_string for node in graph.node)
+            graphs += [a.g for node in graph.node for a in node.attribute if a.HasField("g")]
 
 
 def test_graphs_hold_no_randomness(exported) -> None:

@@ -13,7 +13,7 @@ from epurecli.models.denoising import DenoisingModel
 from epurecli.models.mdm.config import MDMConfig
 from epurecli.models.mdm.process import Absorbing, Uniform, base_of
 from epurecli.nn import absorbing, multinomial
-from epurecli.nn.labels import images_of, labels_of, pick, planes, shares_of
+from epurecli.nn.labels import halton_order, images_of, labels_of, pick, planes, shares_of
 from epurecli.nn.likelihoods import Categorical
 from epurecli.nn.step import Step
 from epurecli.types import Batch, Losses, Noise
@@ -27,6 +27,12 @@ class MDM(DenoisingModel):
     config: MDMConfig
     bound_name = "diffusion ELBO"
 
+    turn: Tensor
+
+    def __init__(self, config: MDMConfig) -> None:
+        super().__init__(config)
+        self.register_buffer("turn", torch.tensor(halton_order(*self.image_size)), persistent=False)
+
     @property
     def absorbs(self) -> bool:
         return self.config.model.transitions == "absorbing"
@@ -38,16 +44,17 @@ class MDM(DenoisingModel):
 
     @property
     def channels(self) -> tuple[int, int]:
-        return self.process.labels, len(self.components)
+        return len(self.components) + (2 if self.absorbs else 1), len(self.components)
 
     @property
     def process(self) -> Absorbing | Uniform:
-        kind = Absorbing if self.absorbs else Uniform
-        return kind(len(self.components), self.image_size)
+        if self.absorbs:
+            return Absorbing(len(self.components), self.image_size, self.turn)
+        return Uniform(len(self.components), self.image_size)
 
     def network(self, state: Tensor, time: Tensor, condition: Tensor, present: Tensor, mask: Tensor) -> Tensor:
         """Logits of the components against a background at zero, from a label map (B, H, W)."""
-        return self.denoiser(planes(state, self.process.labels), time, condition, present, mask)
+        return self.denoiser(planes(state, self.channels[0]), time, condition, present, mask)
 
     def losses(self, batch: Batch, mask: Tensor, present: Tensor, step: Step) -> Tensor:
         return self._at_some_time(batch, mask, present, step, self.config.training.weighting)

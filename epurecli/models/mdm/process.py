@@ -9,7 +9,7 @@ from torch import Tensor
 
 from epurecli.models.iterative import Carry
 from epurecli.nn import absorbing, multinomial
-from epurecli.nn.labels import halton_order, images_of, labels_of, pick, planes, shares_of
+from epurecli.nn.labels import images_of, labels_of, pick, planes, shares_of
 from epurecli.types import Noise, Query
 
 
@@ -39,12 +39,14 @@ class Labelling:
         return none.expand(query.present.shape[0], self.components)
 
     def finish(self, carry: Carry, query: Query) -> Tensor:
-        return images_of(carry[0], self.components)
+        return images_of(self.keep(carry[0], query), self.components)
 
 
 @dataclass(frozen=True, slots=True)
 class Absorbing(Labelling):
     """Every cell starts hidden and is shown in its turn, once: one uniform number decides which label it has."""
+
+    turn: Tensor  # (H, W), when that is
 
     @property
     def labels(self) -> int:
@@ -67,8 +69,7 @@ class Absorbing(Labelling):
     def step(self, carry: Carry, prediction: Tensor, row: Tensor, drawn: Tensor | None, query: Query) -> Carry:
         state, uniform = carry
         found = pick(shares_of(prediction, self.given(query)), uniform)
-        turn = halton_order(*self.size).to(state.device)
-        due = (turn >= row[1]) & (turn < row[2]) & (state == self.hidden)
+        due = (self.turn >= row[1]) & (self.turn < row[2]) & (state == self.hidden)
         return torch.where(due, found, state), uniform.clone()
 
 
