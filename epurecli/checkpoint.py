@@ -14,6 +14,7 @@ carries the SHA-256 of its tensors, which loading checks.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import platform
 import shlex
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from epurecli.config import RunConfig, dump_config, load_config
 from epurecli.data.conditions import ConditionScaler
 from epurecli.errors import CheckpointError, NotFound, UsageError
-from epurecli.files import write_atomic, write_json
+from epurecli.files import open_regular, write_atomic, write_json
 from epurecli.version import __version__
 
 if TYPE_CHECKING:
@@ -182,7 +183,8 @@ def read_run(folder: Path) -> dict[str, Any]:
     """run.json. Raises: CheckpointError: not a run folder, or damaged."""
     path = folder / "run.json"
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            facts = json.load(file)
     except (FileNotFoundError, NotADirectoryError):
         raise CheckpointError(f"{folder}: not a run folder (no run.json)") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -202,8 +204,8 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """metrics.csv, numbers as numbers, absent terms absent."""
     import csv
 
-    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        rows = [{k: v for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
+    with open_regular(folder / "metrics.csv") as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+        rows = [{k: v for k, v in row.items() if v != ""} for row in csv.DictReader(text)]
     return [{k: v if k == "stage" else float(v) for k, v in row.items()} for row in rows]
 
 

@@ -30,6 +30,8 @@ class DenoiserModelConfig(ModelConfig):
     blocks: Annotated[int, Field(ge=1)] = 1  # at each resolution, each way
     heads: Annotated[int, Field(ge=0)] = 4  # of attention at the coarsest grid; 0 = none
     whole: Annotated[int, Field(ge=0)] = 0  # width of the dense layer over the coarsest grid; 0 = none
+    # of the times that it learns, towards noise: where a design's shape as a whole is decided; 1 = none
+    time_shift: Annotated[float, Field(gt=0)] = 1.0
 
     @model_validator(mode="after")
     def _heads_share_the_channels(self) -> DenoiserModelConfig:
@@ -57,8 +59,6 @@ class DiffusionModelConfig(DenoiserModelConfig):
 
     prediction: str
     likelihood: Literal["categorical", "bernoulli", "gaussian"] = "categorical"  # of endpoints
-    # of the times in training and drawing, towards noise: where a design's shape as a whole is decided; 1 = none
-    time_shift: Annotated[float, Field(gt=0)] = 1.0
 
 
 class DiffusionSampling(IterativeSampling):

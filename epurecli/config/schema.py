@@ -168,14 +168,18 @@ class SamplingConfig(Section):
 
 @dataclass(frozen=True)
 class Claim:
-    """The size that docs/plan.md states for a model, in millions of parameters (low, high)."""
+    """The size that docs/plan.md states for a model, in millions of parameters (low, high). Where it leaves the size
+    open, the text says what is known."""
 
-    total: tuple[float, float]
+    total: tuple[float, float] | None = None
     trainable: tuple[float, float] | None = None
     frozen: tuple[float, float] | None = None
     text: str = ""
 
-    def met(self, total: int, trainable: int) -> bool:
+    def met(self, total: int, trainable: int) -> bool | None:
+        """None: nothing was claimed."""
+        if self.total is None:
+            return None
         pairs = ((self.total, total), (self.trainable, trainable), (self.frozen, total - trainable))
         return all(span is None or span[0] <= count / 1e6 <= span[1] for span, count in pairs)
 

@@ -31,6 +31,7 @@ from epurecli.data.layout import (
 )
 from epurecli.data.table import Part, parts_of, says_parts
 from epurecli.errors import DataError
+from epurecli.files import open_regular
 
 _DEFAULTS = DataConfig.model_fields
 KNOWN_COMPONENTS: tuple[str, ...] = _DEFAULTS["component_dirs"].default
@@ -304,7 +305,7 @@ def describe(root: Path) -> Description:
         images[name] = len(paths)
         for path in paths[:: -(-len(paths) // _SAMPLE)]:
             try:
-                with Image.open(path, formats=("PNG",)) as image:
+                with open_regular(path) as file, Image.open(file, formats=("PNG",)) as image:
                     sizes[image.height, image.width] += 1
                     modes[image.mode] += 1
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):

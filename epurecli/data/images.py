@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from epurecli.data.ink import LIGHT, Ink, Pixels
+from epurecli.files import open_regular
 
 MAX_SIDE = 4096  # pixels; far above any design, far below what would exhaust memory
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -33,7 +34,7 @@ def png_size(path: Path) -> tuple[int, int]:
         ImageFault: no PNG, no file, or a size that no design has.
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             header = stream.read(24)
     except OSError as error:
         raise ImageFault(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from epurecli.config.iterative import DiffusionModelConfig, DiffusionRunConfig, DiffusionSampling
+from epurecli.config.schema import Claim
 
 
 class DDPMModelConfig(DiffusionModelConfig):
@@ -19,6 +20,8 @@ class DDPMSampling(DiffusionSampling):
 
 class DDPMConfig(DiffusionRunConfig):
     """A whole DDPM run."""
+
+    CLAIM = Claim(text="open; 7.17 M in the code it names")
 
     model: DDPMModelConfig
     sampling: DDPMSampling = DDPMSampling()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from epurecli.config.iterative import DiffusionModelConfig, DiffusionRunConfig, DiffusionSampling
+from epurecli.config.schema import Claim
 
 
 class FlowMatchingModelConfig(DiffusionModelConfig):
@@ -18,6 +19,8 @@ class FlowMatchingSampling(DiffusionSampling):
 
 class FlowMatchingConfig(DiffusionRunConfig):
     """A whole flow-matching run."""
+
+    CLAIM = Claim(text="open; 9.98 M in the code it names")
 
     model: FlowMatchingModelConfig
     sampling: FlowMatchingSampling = FlowMatchingSampling()

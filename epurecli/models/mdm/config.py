@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from epurecli.config.iterative import DenoiserModelConfig, DenoiserRunConfig, DenoiserTraining, IterativeSampling
+from epurecli.config.schema import Claim
 
 
 class MDMModelConfig(DenoiserModelConfig):
@@ -26,6 +27,8 @@ class MDMSampling(IterativeSampling):
 
 class MDMConfig(DenoiserRunConfig):
     """A whole MDM run."""
+
+    CLAIM = Claim(text="open; 9.66 M in the code it names")
 
     model: MDMModelConfig
     training: MDMTraining

@@ -15,6 +15,7 @@ from epurecli.models.mdm.process import Absorbing, Uniform, base_of
 from epurecli.nn import absorbing, multinomial
 from epurecli.nn.labels import halton_order, images_of, labels_of, pick, planes, shares_of
 from epurecli.nn.likelihoods import Categorical
+from epurecli.nn.paths import shifted
 from epurecli.nn.step import Step
 from epurecli.types import Batch, Losses, Noise
 
@@ -57,15 +58,17 @@ class MDM(DenoisingModel):
         return self.denoiser(planes(state, self.channels[0]), time, condition, present, mask)
 
     def losses(self, batch: Batch, mask: Tensor, present: Tensor, step: Step) -> Tensor:
-        return self._at_some_time(batch, mask, present, step, self.config.training.weighting)
+        weighting = self.config.training.weighting
+        time = 1 - step.stratified(len(batch))
+        if weighting == "even":  # the bound's weights hold for even times
+            time = shifted(time, self.config.model.time_shift)
+        return self.nats(batch, mask, present, time, step.rand(len(batch), 2, *self.image_size), weighting)
 
     def validate(self, batch: Batch, step: Step) -> Losses:
         """The bound, of the same questions as in training."""
-        return Losses(self._at_some_time(batch, *self.asked(batch, step), step, "bound").mean())
-
-    def _at_some_time(self, batch: Batch, mask: Tensor, present: Tensor, step: Step, weighting: Weighting) -> Tensor:
-        uniform = step.rand(len(batch), 2, *self.image_size)
-        return self.nats(batch, mask, present, 1 - step.stratified(len(batch)), uniform, weighting)
+        mask, present = self.asked(batch, step)
+        uniform, time = step.rand(len(batch), 2, *self.image_size), 1 - step.stratified(len(batch))
+        return Losses(self.nats(batch, mask, present, time, uniform, "bound").mean())
 
     def nats(
         self, batch: Batch, mask: Tensor, present: Tensor, time: Tensor, uniform: Tensor, weighting: Weighting
