@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -73,12 +74,22 @@ class Sampling:
                 pass
             return
         config, columns = self.trained.config, self.trained.scaler.columns
+        self._count_steps(listener)
         with SampleWriter(
             folder, config.data.component_dirs, columns, format=format, overwrite=overwrite, provenance=self.provenance
         ) as writer:
             for drawn in grouped(blocks, batch_sz or config.sampling.batch_sz):
                 writer.write(drawn)
                 listener.progress("sampling", writer.count, len(self.request))
+
+    def _count_steps(self, listener: Listener) -> None:
+        """Tell of each step of a model that draws in many: a block of designs may take minutes."""
+        model, engine = self.trained.model, self.engine
+        if engine.kind != "torch" or model.steps == 1:
+            return
+        done, blocks = count(1), -(-len(self.request) // engine.block)
+        total = blocks * self.request.draws * model.steps
+        model.on_step = lambda: listener.progress("steps", min(next(done), total), total)
 
 
 def prepare(

@@ -75,6 +75,8 @@ class GenerativeModel(nn.Module, ABC):
     """
 
     modes: ClassVar[frozenset[Mode]] = frozenset(Mode)
+    steps: int = 1  # evaluations of a network that a draw takes
+    on_step: Callable[[], None] | None = None  # told after each of them, where there are several
     bound_name: ClassVar[str | None] = None  # what `bound` computes; None = there is no bound on the likelihood
 
     def __init__(self, config: RunConfig) -> None:

@@ -59,7 +59,15 @@ class Process(Protocol):
         ...
 
 
-def solve(network: Network, process: Process, query: Query, noise: Noise, steps: int, guidance: float = 1.0) -> Tensor:
+def solve(
+    network: Network,
+    process: Process,
+    query: Query,
+    noise: Noise,
+    steps: int,
+    guidance: float = 1.0,
+    on_step: Callable[[], None] | None = None,
+) -> Tensor:
     """One draw of each design of the query: -> (B, C, H, W). Observed components are kept in every state.
 
     Args:
@@ -88,6 +96,8 @@ def solve(network: Network, process: Process, query: Query, noise: Noise, steps:
     else:
         for now in zip(*each, strict=True):
             carry = step(carry, now)
+            if on_step is not None:
+                on_step()
     return process.finish(carry, query)
 
 
@@ -111,9 +121,14 @@ class IterativeModel(GenerativeModel):
     def network(self, state: Tensor, time: Tensor, condition: Tensor, present: Tensor, mask: Tensor) -> Tensor:
         """A prediction from states (B, *) at times (B,); observed components stand in the state, mask (B, C)."""
 
+    @property
+    def steps(self) -> int:
+        return self.config.sampling.steps
+
     def sampler(self, query: Query) -> Sampler:
         asked = self.config.sampling
-        return lambda noise: solve(self.network, self.process, query, noise, asked.steps, asked.guidance)
+        network, process = self.network, self.process
+        return lambda noise: solve(network, process, query, noise, asked.steps, asked.guidance, self.on_step)
 
     def graphs(self) -> Sequence[Graph]:
         """`network`, one step's prediction, beside whole draws of the config's number of steps."""

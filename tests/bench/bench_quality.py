@@ -40,6 +40,7 @@ from epurecli.evaluate.conditioning import conditioning, learn_measures
 from epurecli.evaluate.distribution import frechet
 from epurecli.evaluate.features import fit_pixel_features
 from epurecli.evaluate.inpainting import iou, nearest_completions
+from epurecli.evaluate.shape import objects
 from epurecli.models.latent import LatentModel
 from epurecli.models.registry import build, schema_of
 from epurecli.sample.drawn import Drawn
@@ -56,8 +57,8 @@ CPU = torch.device("cpu")
 class Judge:
     """Truth, neighbours and features of one data set."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset, count = dataset, len(dataset.components)
+    def __init__(self, dataset: Dataset, samples: int = SAMPLES, completed: int | None = None) -> None:
+        self.dataset, count, self.samples, self.completed = dataset, len(dataset.components), samples, completed
         self.test, library = (dataset.raw_images(rows) > 127 for rows in (dataset.test, dataset.train))
         self.features = fit_pixel_features(library, np.random.default_rng(0))
         self.real = self.features(self.test)
@@ -69,14 +70,14 @@ class Judge:
         shuffled = np.stack([library[rng.permutation(len(library)), c] for c in every], 1)
         self.floor["frechet shuffled"] = frechet(self.features(shuffled), self.real)
         self.others = self.features(library[np.random.default_rng(2).permutation(len(library))[: len(self.test)]])
-        self.floor["frechet of completed, real"] = frechet(self.real, self.others)
+        self.floor["frechet of completed, real"] = frechet(self.real[: self.completed], self.others[: self.completed])
         for given in self.subsets:
             near = nearest_completions(self.test, mask_of(given, self.test), library, NEIGHBOURS)
             self.floor |= self.named(given, near.mean(1))
 
     def named(self, given: tuple[int, ...], images: np.ndarray) -> dict[str, float]:
         names = self.dataset.components
-        overlap = iou(images > 0.5, self.test).mean(0)
+        overlap = iou(images > 0.5, self.test[: len(images)]).mean(0)
         start = " + ".join(names[c] for c in given) or "reconstruction"
         return {f"{start} -> {names[c]}": float(overlap[c]) for c in range(len(names)) if c not in given}
 
@@ -104,25 +105,28 @@ class Judge:
         )
         found |= self.sizes(designs(asked).images, "asked for")
         start = time.perf_counter()
-        free = designs(Request(Mode.UNCONDITIONAL, Numbered(SAMPLES), 0, crisp=trained.config.sampling.crisp)).images
-        found["unconditional designs/s"] = SAMPLES / (time.perf_counter() - start)
+        free = designs(
+            Request(Mode.UNCONDITIONAL, Numbered(self.samples), 0, crisp=trained.config.sampling.crisp)
+        ).images
+        found["unconditional designs/s"] = self.samples / (time.perf_counter() - start)
         found["frechet"] = frechet(self.features(free > 0.5), self.real)
-        uncertain = []
+        found["one object"] = float((objects((free > 0.5).any(1)).count == 1).mean())
+        uncertain, test = [], self.test[: self.completed]
         for given in self.subsets:
             request = Request(
                 Mode.INPAINTING,
-                Numbered(len(self.test)),
+                Numbered(len(test)),
                 draws=DRAWS,
                 images=dataset.images,
-                rows=dataset.test,
-                mask=mask_of(given, self.test),
+                rows=dataset.test[: self.completed],
+                mask=mask_of(given, test),
                 keep_draws=True,
                 has_truth=True,
             )
             drawn = designs(request).draws  # (B, S, C, H, W)
             found |= self.named(given, drawn.mean(1))
             uncertain.append(self.uncertainty(drawn, request.mask))
-            found |= self.honesty(judge_completions(drawn >= 0.5, self.test, given, self.features, self.others))
+            found |= self.honesty(judge_completions(drawn >= 0.5, test, given, self.features, self.others[: len(test)]))
         return found | {key: fmean(row[key] for row in uncertain) for key in uncertain[0]}
 
     def honesty(self, completion: Completion) -> dict[str, float]:
@@ -139,7 +143,7 @@ class Judge:
         """Squared errors on the missing components, and whether the map of half the draws tells where the others
         differ."""
         hidden = ~mask[:, :, None, None]
-        truth, half = self.test.astype(np.float32), DRAWS // 2
+        truth, half = self.test[: len(drawn)].astype(np.float32), DRAWS // 2
         square = (drawn - truth[:, None]) ** 2
         spread, rest = drawn[:, :half].std(1), drawn[:, half:].std(1)
         error = np.abs(drawn.mean(1) - truth)
@@ -177,13 +181,16 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--data", type=Path, default=PUBLIC)
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--samples", type=int, default=SAMPLES, help="unconditional ones; a distance falls with more")
+    parser.add_argument("--completed", type=int, help="judge completions of so many designs only")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if not options.data.is_dir():
         sys.exit(f"skipped: {options.data} is not here; --data DIR takes any data set")
     data = infer_data(options.data)
     dataset = open_dataset(DataConfig(**data))
-    judge = Judge(replace(dataset, test=dataset.validation) if options.tune else dataset)
+    judged = replace(dataset, test=dataset.validation) if options.tune else dataset
+    judge = Judge(judged, options.samples, options.completed)
     columns, results = {"floor": judge.floor}, {}
     for name in options.configs:
         runs = []

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from epurecli.checkpoint import load_tensors, read_metrics, read_run
-from epurecli.models.registry import REGISTRY
+from epurecli.config.latent import LatentRunConfig
+from epurecli.models.registry import REGISTRY, schema_of
 from epurecli.ranks import Ranks
 
 # Rows are summed in another order, and Adam divides tiny gradients by their own size: rounding grows from step to step.
@@ -25,6 +26,7 @@ TOLERANCE = 1e-4
 GRADIENTS = """
 import copy, sys, torch
 from epurecli.config import load_config
+from epurecli.config.latent import LatentRunConfig
 from epurecli.data.dataset import open_dataset
 from epurecli.models.registry import build, schema_of
 from epurecli.models.contract import set_trainable
@@ -36,7 +38,8 @@ from epurecli.types import Batch
 torch.set_default_dtype(torch.float64)
 ranks = TrainingRanks(connect(2, 1, torch.device("cpu")))
 for name in sys.argv[1:]:
-    config = load_config(f"{name}_toy_test", schema_of, ["data.toy.count=20", "model.latent_prior.kind=flow"])
+    flow = ["model.latent_prior.kind=flow"] if issubclass(schema_of(name), LatentRunConfig) else []
+    config = load_config(f"{name}_toy_test", schema_of, ["data.toy.count=20", *flow])
     with ranks.first():
         data = open_dataset(config.data)
     torch.manual_seed(0)
@@ -110,6 +113,10 @@ def trainer(tmp_path: Path) -> Trainer:
     return Trainer(tmp_path)
 
 
+def latent(model: str) -> bool:
+    return issubclass(schema_of(model), LatentRunConfig)
+
+
 def small(model: str, *more: str) -> list[str]:
     """Few designs in batches that no number of processes divides, a flow, no dropout (each rank draws its own), and
     no bfloat16, whose rounding is larger than what the tests look for."""
@@ -120,10 +127,9 @@ def small(model: str, *more: str) -> list[str]:
     settings += [
         "training.precision=fp32",
         "data.toy.count=80",
-        "model.latent_prior.kind=flow",
-        "model.latent_prior.epochs=2",
     ]
-    settings += ["model.latent_prior.batch_size=16"]
+    if latent(model):
+        settings += [f"model.latent_prior.{key}" for key in ("kind=flow", "epochs=2", "batch_size=16")]
     if model == "vae":
         settings += ["model.dropout_p=0"]
     return ["--config", f"{model}_toy_test", *(part for text in (*settings, *more) for part in ("--set", text))]
@@ -135,7 +141,9 @@ def test_gradients_and_learned_moments_are_those_of_the_whole_batch(trainer: Tra
     script.write_text(GRADIENTS)
     done = subprocess.run([sys.executable, str(script), *sorted(REGISTRY)], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("agrees") == 2 * (2 + 3 + 2)  # stages of the three, the flow among them
+    assert done.stdout.count("agrees") == 2 * (
+        2 + 3 + 2 + 3
+    )  # stages of the three with a flow; one of each of the others
 
 
 @pytest.mark.parametrize(
@@ -145,7 +153,7 @@ def test_the_curve_does_not_depend_on_how_many_train(model: str, trainer: Traine
     one, two = (trainer.run(model, *small(model), "--devices", str(count)) for count in (1, 2))
     ours, theirs = read_metrics(one), read_metrics(two)
     assert [row["stage"] for row in ours] == [row["stage"] for row in theirs]
-    assert len({row["stage"] for row in ours}) == (3 if model == "meta_vae" else 2)
+    assert len({row["stage"] for row in ours}) == 1 + latent(model) + (model == "meta_vae")
     for row, other in zip(ours, theirs, strict=True):
         for key in row.keys() - {"stage", "seconds", "designs_per_s"}:
             assert other[key] == pytest.approx(row[key], rel=TOLERANCE, abs=TOLERANCE), (
