@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from epurecli.config.schema import ModelConfig, RunConfig, SamplingConfig, TrainingConfig
+from epurecli.config.schema import ModelConfig, RunConfig, RunSettings, SamplingConfig, Section, StageConfig
 
 
 class IterativeSampling(SamplingConfig):
@@ -22,10 +22,9 @@ class IterativeRunConfig(RunConfig):
     sampling: IterativeSampling = IterativeSampling()
 
 
-class DenoiserModelConfig(ModelConfig):
-    """The network that all denoising models have; see `epurecli.nn.denoiser`."""
+class DenoiserNetwork(Section):
+    """A network as `epurecli.nn.denoiser` has it, and the times that it learns."""
 
-    patch_size: Literal[1, 2, 4, 8] = 4
     widths: Annotated[tuple[Annotated[int, Field(ge=4)], ...], Field(min_length=1)] = (32, 64)  # finest grid first
     blocks: Annotated[int, Field(ge=1)] = 1  # at each resolution, each way
     heads: Annotated[int, Field(ge=0)] = 4  # of attention at the coarsest grid; 0 = none
@@ -34,17 +33,27 @@ class DenoiserModelConfig(ModelConfig):
     time_shift: Annotated[float, Field(gt=0)] = 1.0
 
     @model_validator(mode="after")
-    def _heads_share_the_channels(self) -> DenoiserModelConfig:
+    def _heads_share_the_channels(self) -> DenoiserNetwork:
         if self.heads and self.widths[-1] % self.heads:
-            raise ValueError(f"model.heads {self.heads} must divide the last of model.widths, {self.widths[-1]}")
+            raise ValueError(f"heads {self.heads} must divide the last of widths, {self.widths[-1]}")
         return self
 
 
-class DenoiserTraining(TrainingConfig):
+class DenoiserModelConfig(DenoiserNetwork, ModelConfig):
+    """A model that is one such network."""
+
+    patch_size: Literal[1, 2, 4, 8] = 4
+
+
+class DenoiserStage(StageConfig):
     """Training on designs of which some parts are given."""
 
     max_mask_prob: Annotated[float, Field(ge=0, le=1)] = 0.5  # share of the designs of which some parts are given
     given_cond_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3  # model.cond_dropout of those designs
+
+
+class DenoiserTraining(DenoiserStage, RunSettings):
+    """The same, in one stage."""
 
 
 class DenoiserRunConfig(IterativeRunConfig):

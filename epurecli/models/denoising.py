@@ -10,14 +10,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from epurecli.config.iterative import DenoiserRunConfig
 from epurecli.models.contract import NATS, Objective, Stage
 from epurecli.models.iterative import IterativeModel
 from epurecli.nn.denoiser import Denoiser
-from epurecli.nn.masking import draw_given
+from epurecli.nn.masking import draw_questions
 from epurecli.nn.step import Step
 from epurecli.types import Batch, Losses
 
@@ -76,9 +75,4 @@ class DenoisingModel(IterativeModel):
 
     def asked(self, batch: Batch, step: Step) -> tuple[Tensor, Tensor]:  # -> (B, C) bool, (B, 1)
         """Which parts of each design are given, and whether its condition is."""
-        count, settings = len(batch), self.config.training
-        mask = draw_given(count, len(self.components), settings.max_mask_prob, step)
-        if batch.known is not None:
-            mask = mask & batch.known
-        dropped = torch.where(mask.any(1, keepdim=True), settings.given_cond_dropout, self.config.model.cond_dropout)
-        return mask, (step.rand(count, 1) >= dropped).float()
+        return draw_questions(batch, len(self.components), self.config.training, self.config.model.cond_dropout, step)

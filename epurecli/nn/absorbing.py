@@ -28,3 +28,9 @@ def turns(cells: int, steps: int) -> Tensor:  # (steps, 3) float64
     shown = torch.maximum(shown, torch.arange(steps + 1, dtype=torch.float64)).clamp(max=cells)
     shown[-1] = cells
     return torch.stack([1 - shown[:-1] / cells, shown[:-1], shown[1:]], 1)
+
+
+def shown(state: Tensor, found: Tensor, turn: Tensor, row: Tensor, hidden: int) -> Tensor:
+    """The state (B, H, W) with what was found in the hidden cells whose turn (H, W) a row of `turns` says it is."""
+    due = (turn >= row[1]) & (turn < row[2]) & (state == hidden)
+    return torch.where(due, found, state)

@@ -54,7 +54,7 @@ class Denoiser(nn.Module):
         self.time = nn.Sequential(nn.Linear(2 * FREQUENCIES, EMBEDDING), nn.SiLU(), nn.Linear(EMBEDDING, EMBEDDING))
         self.conditioning = ConditionEmbedding(cond_dim, cond_dropout)
         self.given = nn.Linear(components, EMBEDDING, bias=False)
-        self.stem = nn.Conv2d(inputs * patch_size**2, sizes[0], 3, padding=1)
+        self.stem = nn.Conv2d(inputs * patch_size**2, sizes[0], 1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.shrink, self.grow = nn.ModuleList(), nn.ModuleList()
         for level, size in enumerate(sizes):
@@ -69,7 +69,11 @@ class Denoiser(nn.Module):
         if whole:
             self.middle.append(Whole(sizes[-1], grid, whole))
         self.middle.append(FilmBlock(sizes[-1], sizes[-1]))
-        self.head = nn.Conv2d(sizes[0], outputs * patch_size**2, 3, padding=1)
+        self.head = nn.Conv2d(sizes[0], outputs * patch_size**2, 1)
+        # what all blocks are told, in one product instead of one for each
+        parts = (*self.down.modules(), *self.middle.modules(), *self.up.modules())
+        self.channels = [part.modulated for part in parts if isinstance(part, FilmBlock | Whole)]
+        self.film = nn.Linear(EMBEDDING, 2 * sum(self.channels))
 
     def embedding(self, time: Tensor, condition: Tensor, present: Tensor, mask: Tensor) -> Tensor:  # -> (B, 256)
         """What every block is told."""
@@ -77,22 +81,22 @@ class Denoiser(nn.Module):
         return F.silu(told)
 
     def forward(self, state: Tensor, time: Tensor, condition: Tensor, present: Tensor, mask: Tensor) -> Tensor:
-        told = self.embedding(time, condition, present, mask)
+        told = iter(self.film(self.embedding(time, condition, present, mask)).split([2 * n for n in self.channels], 1))
         x = F.pixel_unshuffle(state, self.patch_size) if self.patch_size > 1 else state
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         kept = []
         for level, blocks in enumerate(self.down):
             x = self.shrink[level - 1](x) if level else x
             for block in blocks:
-                x = block(x, told)
+                x = block(x, next(told))
             kept.append(x)
         for block in self.middle:
-            x = block(x, told)
+            x = block(x) if isinstance(block, Attention) else block(x, next(told))
         for level, blocks in enumerate(self.up):
             x = F.interpolate(self.grow[level](x), scale_factor=2.0, mode="nearest")
             x = torch.cat([x, kept[-2 - level]], 1)
             for block in blocks:
-                x = block(x, told)
+                x = block(x, next(told))
         x = self.head(F.silu(x)).to(state.dtype)
         return F.pixel_shuffle(x, self.patch_size) if self.patch_size > 1 else x
 
@@ -102,15 +106,15 @@ class FilmBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
+        self.modulated = outputs
         self.conv_0 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.film = nn.Linear(EMBEDDING, 2 * outputs)
         self.conv_1 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
         nn.init.zeros_(self.conv_1.weight)
         nn.init.zeros_(self.conv_1.bias)
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:  # (B, I, h, w), (B, 256) -> (B, O, h, w)
-        scale, shift = self.film(told)[..., None, None].chunk(2, 1)
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:  # (B, I, h, w), (B, 2 O) -> (B, O, h, w)
+        scale, shift = told[..., None, None].chunk(2, 1)
         h = self.conv_0(F.silu(x)) * (1 + scale) + shift
         return self.shortcut(x) + self.conv_1(F.silu(h))
 
@@ -128,7 +132,7 @@ class Attention(nn.Module):
         nn.init.zeros_(self.answer.weight)
         nn.init.zeros_(self.answer.bias)
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:  # (B, K, h, w) -> same
+    def forward(self, x: Tensor) -> Tensor:  # (B, K, h, w) -> same
         height, width = x.shape[-2:]
         cells = x.flatten(2).transpose(1, 2)  # (B, h w, K)
         parts = self.ask(self.norm(cells + self.place)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -147,14 +151,14 @@ class Whole(nn.Module):
 
     def __init__(self, channels: int, grid: tuple[int, int], hidden: int) -> None:
         super().__init__()
+        self.modulated = hidden
         self.read = nn.Linear(channels * grid[0] * grid[1], hidden)
-        self.film = nn.Linear(EMBEDDING, 2 * hidden)
         self.write = nn.Linear(hidden, channels * grid[0] * grid[1])
         nn.init.zeros_(self.write.weight)
         nn.init.zeros_(self.write.bias)
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:  # (B, K, h, w), (B, 256) -> (B, K, h, w)
-        scale, shift = self.film(told).chunk(2, 1)
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:  # (B, K, h, w), (B, 2 hidden) -> (B, K, h, w)
+        scale, shift = told.chunk(2, 1)
         h = self.read(F.silu(x).flatten(1)) * (1 + scale) + shift
         return x + self.write(F.silu(h)).view_as(x)
 

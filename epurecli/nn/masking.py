@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from epurecli.config.iterative import DenoiserStage
 from epurecli.config.latent import MaskedStage, Masking
 from epurecli.nn.step import Step
+from epurecli.types import Batch
 
 
 def mask_probability(epoch: int, stage: MaskedStage) -> float:
@@ -54,3 +56,15 @@ def draw_given(count: int, components: int, probability: float, step: Step) -> T
         return torch.zeros(count, components, dtype=torch.bool, device=device)
     given = subset_of(step.randint(1, 2**components - 1, count, 1), components)
     return given & (step.rand(count, 1) < probability)
+
+
+def draw_questions(
+    batch: Batch, components: int, stage: DenoiserStage, cond_dropout: float, step: Step
+) -> tuple[Tensor, Tensor]:  # -> (B, C) bool, (B, 1)
+    """What a model that draws hidden parts is asked in training: which parts of each design are given, and whether its
+    condition is, less often where parts are."""
+    mask = draw_given(len(batch), components, stage.max_mask_prob, step)
+    if batch.known is not None:
+        mask = mask & batch.known
+    dropped = torch.where(mask.any(1, keepdim=True), stage.given_cond_dropout, cond_dropout)
+    return mask, (step.rand(len(batch), 1) >= dropped).float()

@@ -39,7 +39,8 @@ torch.set_default_dtype(torch.float64)
 ranks = TrainingRanks(connect(2, 1, torch.device("cpu")))
 for name in sys.argv[1:]:
     flow = ["model.latent_prior.kind=flow"] if issubclass(schema_of(name), LatentRunConfig) else []
-    config = load_config(f"{name}_toy_test", schema_of, ["data.toy.count=20", *flow])
+    book = ["model.quantizer.kind=ema"] if name == "vqvae" else []  # its codebook is learned from all rows
+    config = load_config(f"{name}_toy_test", schema_of, ["data.toy.count=20", *flow, *book])
     with ranks.first():
         data = open_dataset(config.data)
     torch.manual_seed(0)
@@ -120,7 +121,7 @@ def latent(model: str) -> bool:
 def small(model: str, *more: str) -> list[str]:
     """Few designs in batches that no number of processes divides, a flow, no dropout (each rank draws its own), and
     no bfloat16, whose rounding is larger than what the tests look for."""
-    stages = ["stage1.", "stage2."] if model == "meta_vae" else [""]
+    stages = {"meta_vae": ["stage1.", "stage2."], "vqvae": ["autoencoder.", "prior."]}.get(model, [""])
     keys = {"epochs": 3, "batch_size": 15, "lr": 1e-4}
     settings = [f"training.{stage}{k}={v}" for stage in stages for k, v in keys.items()]
     settings += [f"training.{stages[-1]}max_mask_prob=0.7"]
@@ -141,9 +142,7 @@ def test_gradients_and_learned_moments_are_those_of_the_whole_batch(trainer: Tra
     script.write_text(GRADIENTS)
     done = subprocess.run([sys.executable, str(script), *sorted(REGISTRY)], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("agrees") == 2 * (
-        2 + 3 + 2 + 3
-    )  # stages of the three with a flow; one of each of the others
+    assert done.stdout.count("agrees") == 2 * (2 + 3 + 2 + 3 + 2)  # three with a flow, three of one stage, the VQ-VAE
 
 
 @pytest.mark.parametrize(
@@ -153,7 +152,7 @@ def test_the_curve_does_not_depend_on_how_many_train(model: str, trainer: Traine
     one, two = (trainer.run(model, *small(model), "--devices", str(count)) for count in (1, 2))
     ours, theirs = read_metrics(one), read_metrics(two)
     assert [row["stage"] for row in ours] == [row["stage"] for row in theirs]
-    assert len({row["stage"] for row in ours}) == 1 + latent(model) + (model == "meta_vae")
+    assert len({row["stage"] for row in ours}) == 1 + latent(model) + (model in ("meta_vae", "vqvae"))
     for row, other in zip(ours, theirs, strict=True):
         for key in row.keys() - {"stage", "seconds", "designs_per_s"}:
             assert other[key] == pytest.approx(row[key], rel=TOLERANCE, abs=TOLERANCE), (

@@ -69,8 +69,7 @@ class Absorbing(Labelling):
     def step(self, carry: Carry, prediction: Tensor, row: Tensor, drawn: Tensor | None, query: Query) -> Carry:
         state, uniform = carry
         found = pick(shares_of(prediction, self.given(query)), uniform)
-        due = (self.turn >= row[1]) & (self.turn < row[2]) & (state == self.hidden)
-        return torch.where(due, found, state), uniform.clone()
+        return absorbing.shown(state, found, self.turn, row, self.hidden), uniform.clone()
 
 
 @dataclass(frozen=True, slots=True)
