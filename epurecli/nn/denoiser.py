@@ -77,12 +77,14 @@ class Denoiser(nn.Module):
 
     def embedding(self, time: Tensor, condition: Tensor, present: Tensor, mask: Tensor) -> Tensor:  # -> (B, 256)
         """What every block is told."""
-        told = self.time(time_features(time)) + self.conditioning(condition, present) + self.given(mask.float())
+        given = self.given(mask.to(self.given.weight.dtype))
+        told = self.time(time_features(time)) + self.conditioning(condition, present) + given
         return F.silu(told)
 
     def forward(self, state: Tensor, time: Tensor, condition: Tensor, present: Tensor, mask: Tensor) -> Tensor:
         told = iter(self.film(self.embedding(time, condition, present, mask)).split([2 * n for n in self.channels], 1))
-        x = F.pixel_unshuffle(state, self.patch_size) if self.patch_size > 1 else state
+        x = state.to(self.stem.weight.dtype)
+        x = F.pixel_unshuffle(x, self.patch_size) if self.patch_size > 1 else x
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         kept = []
         for level, blocks in enumerate(self.down):
@@ -97,7 +99,7 @@ class Denoiser(nn.Module):
             x = torch.cat([x, kept[-2 - level]], 1)
             for block in blocks:
                 x = block(x, next(told))
-        x = self.head(F.silu(x)).to(state.dtype)
+        x = self.head(F.silu(x)).to(self.stem.weight.dtype)
         return F.pixel_shuffle(x, self.patch_size) if self.patch_size > 1 else x
 
 
@@ -164,7 +166,7 @@ class Whole(nn.Module):
 
 
 def time_features(time: Tensor) -> Tensor:  # (B,) in [0, 1] -> (B, 64)
-    """Sinusoids of 1000 t, from one turn in 6 to one in 60,000: near times differ, far ones do too."""
+    """Sinusoids, from 160 turns in the whole time to a hundredth of a turn: near times differ, and far ones do."""
     steps = torch.arange(FREQUENCIES, device=time.device) / (FREQUENCIES - 1)
     angle = 1000 * time.unsqueeze(1) * torch.exp(-math.log(10_000.0) * steps)
     return torch.cat([angle.sin(), angle.cos()], 1)

@@ -55,7 +55,7 @@ class MDM(DenoisingModel):
 
     def network(self, state: Tensor, time: Tensor, condition: Tensor, present: Tensor, mask: Tensor) -> Tensor:
         """Logits of the components against a background at zero, from a label map (B, H, W)."""
-        return self.denoiser(planes(state, self.channels[0]).to(present.dtype), time, condition, present, mask)
+        return self.denoiser(planes(state, self.channels[0]), time, condition, present, mask)
 
     def losses(self, batch: Batch, mask: Tensor, present: Tensor, step: Step) -> Tensor:
         weighting = self.config.training.weighting
