@@ -44,7 +44,9 @@ def count_config(name: str) -> Count:
     stages = model.stages()
     fit = [stage for stage in stages if stage.name == LATENT_PRIOR]
     last = [stage for stage in stages if stage.name != LATENT_PRIOR][-1]
-    trainable = sum(p.numel() for stage in (last, *fit) for o in stage.objectives for p in o.parameters())
+    spare = {id(p) for module in model.training_only() for p in module.parameters()}
+    trained = [p for stage in (last, *fit) for o in stage.objectives for p in o.parameters()]
+    trainable = sum(p.numel() for p in trained if id(p) not in spare)
     claim = type(config).CLAIM if "_epure_" in name else None
     return Count(
         config=name,

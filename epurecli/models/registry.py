@@ -42,6 +42,7 @@ REGISTRY: dict[str, ModelEntry] = {
         "epurecli.models.flow_matching.model:FlowMatching",
     ),
     "ddpm": ModelEntry("DDPM", "epurecli.models.ddpm.config:DDPMConfig", "epurecli.models.ddpm.model:DDPM"),
+    "wgan_gp": ModelEntry("WGAN-GP", "epurecli.models.wgan_gp.config:WGANConfig", "epurecli.models.wgan_gp.model:WGAN"),
     "vqvae": ModelEntry("VQ-VAE", "epurecli.models.vqvae.config:VQVAEConfig", "epurecli.models.vqvae.model:VQVAE"),
     "mdm": ModelEntry("MDM", "epurecli.models.mdm.config:MDMConfig", "epurecli.models.mdm.model:MDM"),
 }
