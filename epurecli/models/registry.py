@@ -36,6 +36,9 @@ REGISTRY: dict[str, ModelEntry] = {
     "meta_vae": ModelEntry(
         "Meta-VAE", "epurecli.models.meta_vae.config:MetaVAEConfig", "epurecli.models.meta_vae.model:MetaVAE"
     ),
+    "mmvaeplus": ModelEntry(
+        "MM-VAE+", "epurecli.models.mmvaeplus.config:MMVAEPlusConfig", "epurecli.models.mmvaeplus.model:MMVAEPlus"
+    ),
     "flow_matching": ModelEntry(
         "Flow matching",
         "epurecli.models.flow_matching.config:FlowMatchingConfig",
