@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from epurecli.config import shipped
-from epurecli.models.registry import REGISTRY
-
-TRAINED = sorted(name for name in REGISTRY if f"{name}_toy_test" in shipped())
+FIRST = ("gmrf_mvae", "meta_vae", "vae")  # trained at once; the others when a test asks for them
 
 
 @pytest.fixture(scope="session")
 def work(tmp_path_factory: pytest.TempPathFactory, epure) -> Path:
-    """A folder in which every model was trained by `epure train MODEL --config MODEL_toy_test`."""
+    """A folder in which the first models were trained by `epure train MODEL --config MODEL_toy_test`."""
     folder = tmp_path_factory.mktemp("work")
-    for name in TRAINED:
-        result = epure("train", name, "--config", f"{name}_toy_test", "--set", "data.toy.count=160", cwd=folder)
-        assert result.code == 0, result.err
-        assert result.out.startswith("run: ")
+    for name in FIRST:
+        train(epure, name, folder)
     return folder
+
+
+def train(epure, name: str, folder: Path) -> None:
+    result = epure("train", name, "--config", f"{name}_toy_test", "--set", "data.toy.count=160", cwd=folder)
+    assert result.code == 0, result.err
+    assert result.out.startswith("run: ")
+
+
+@pytest.fixture(scope="session")
+def run_of(work: Path, epure) -> Callable[[str], Path]:
+    """The one run of a model in the working folder."""
+
+    def get(name: str) -> Path:
+        if not (work / "outputs" / name).exists():
+            train(epure, name, work)
+        (run,) = (work / "outputs" / name).iterdir()
+        return run
+
+    return get
 
 
 def write_designs(root: Path, count: int = 24, components: tuple[str, ...] = ("carcass", "crown", "wall")) -> Path:
