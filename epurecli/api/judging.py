@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from epurecli.api.engines import parse_device
-from epurecli.api.sampling import sampling_of
+from epurecli.api.sampling import sampling_of, tell_steps
 from epurecli.checkpoint import TrainedModel, read_metrics
 from epurecli.data.dataset import Dataset
 from epurecli.data.loader import epoch_batches
@@ -37,10 +37,11 @@ from epurecli.evaluate.completions import (
 )
 from epurecli.evaluate.images import as_bits
 from epurecli.evaluate.interval import mean_metric
+from epurecli.listener import QUIET, Listener
 from epurecli.models.registry import models_with_a_bound
 from epurecli.nn.noise import generator_noise
 from epurecli.sample.drawn import Drawn
-from epurecli.sample.sampler import Numbered, Request
+from epurecli.sample.sampler import BLOCK, Numbered, Request
 from epurecli.types import Mode
 
 if TYPE_CHECKING:
@@ -70,11 +71,13 @@ def judge_model(
     device: str,
     *,
     nll: bool = False,
+    listener: Listener = QUIET,
 ) -> Report:
     """Unconditional designs as a set, conditional ones at the test designs' conditions (and beyond), and completions.
 
     Completions hide one component of each test design in turn, drawn ten times. `nll` adds the held-out bound.
     """
+    tell_steps(trained.model, _blocks_to_draw(dataset, count), listener)
     bound = (held_out_bound(trained, dataset, seed, device),) if nll else ()  # first: it may refuse
     free = Request(Mode.UNCONDITIONAL, Numbered(count), seed, crisp=_crisp(trained))
     samples = _drawn(trained, free, device).images
@@ -100,6 +103,14 @@ def judge_model(
     )
     album = portray(samples, reference, conditional=conditional, inpainted=inpainted)
     return replace(report, metrics=(*report.metrics, *honest, *bound), losses=losses_of(trained), album=album)
+
+
+def _blocks_to_draw(dataset: Dataset, count: int) -> int:
+    """Draws of blocks of designs that judging takes: free and conditional ones, and completions from all subsets."""
+    chosen, whole = len(subsets(len(dataset.components))), len(dataset.whole(dataset.test))
+    completed = min(whole, max(FEWEST, COMPLETED // max(1, chosen)))
+    draws = DRAWS * (chosen * -(-completed // BLOCK) + -(-whole // BLOCK))
+    return draws + 2 * -(-count // BLOCK)
 
 
 def _completions(

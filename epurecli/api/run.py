@@ -203,9 +203,9 @@ class Run:
         """
         from epurecli.api.judging import judge_model, reference_of
 
-        own = data is None
-        dataset = self._dataset if own else open_run_data(self.trained, Path(str(data)), self.listener)
-        return judge_model(self.trained, dataset, reference_of(dataset), num_samples, seed, self.device, nll=nll)
+        dataset = self._dataset if data is None else open_run_data(self.trained, Path(str(data)), self.listener)
+        asked = (self.trained, dataset, reference_of(dataset), num_samples, seed, self.device)
+        return judge_model(*asked, nll=nll, listener=self.listener)
 
     def export(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from epurecli.api.engines import Engine, choose
 from epurecli.api.run_data import open_run_data
@@ -20,6 +20,9 @@ from epurecli.sample.sampler import Request, grouped
 from epurecli.sample.shared import draw_shared
 from epurecli.sample.writer import SampleWriter
 from epurecli.threads import Threads, cores
+
+if TYPE_CHECKING:
+    from epurecli.models.contract import GenerativeModel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,12 +87,17 @@ class Sampling:
 
     def _count_steps(self, listener: Listener) -> None:
         """Tell of each step of a model that draws in many: a block of designs may take minutes."""
-        model, engine = self.trained.model, self.engine
-        if engine.kind != "torch" or model.steps == 1:
-            return
-        done, blocks = count(1), -(-len(self.request) // engine.block)
-        total = blocks * self.request.draws * model.steps
-        model.on_step = lambda: listener.progress("steps", min(next(done), total), total)
+        if self.engine.kind == "torch":
+            blocks = -(-len(self.request) // self.engine.block)
+            tell_steps(self.trained.model, blocks * self.request.draws, listener)
+
+
+def tell_steps(model: GenerativeModel, evaluations: int, listener: Listener) -> None:
+    """Have each step of a model that draws in many told, of as many draws of a block of designs as are to come."""
+    if model.steps == 1:
+        return
+    done, total = count(1), evaluations * model.steps
+    model.on_step = lambda: listener.progress("steps", min(next(done), total), total)
 
 
 def prepare(
