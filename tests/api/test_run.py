@@ -199,6 +199,7 @@ def test_what_is_given_stays_bit_for_bit(run: epure.Run) -> None:
     assert np.array_equal(run.complete(reordered, draws=10).images, found.images)
 
 
+@pytest.mark.slow
 def test_evaluate_gives_the_report_of_the_command(run: epure.Run, epure, work: Path, tmp_path: Path) -> None:
     from epurecli.evaluate import read_reports
 

@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 FEW = ("--num-samples", 12)
 
 
@@ -27,6 +29,7 @@ def test_a_model_is_judged_with_pictures_and_loss_curves(work: Path, epure, tmp_
     assert re.search(r'<p class="conclusion">vae: \d+ of \d+ figures', page)
 
 
+@pytest.mark.slow
 def test_models_are_compared_side_by_side(work: Path, epure, tmp_path: Path) -> None:
     result = epure("compare", "vae", "meta_vae", *FEW, "--out", tmp_path / "out", cwd=work)
     assert result.code == 0, result.err

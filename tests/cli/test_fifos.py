@@ -44,7 +44,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("file", CASES)
+@pytest.mark.parametrize(
+    "file", [pytest.param(f, marks=pytest.mark.slow) if f.endswith("metrics.csv") else f for f in CASES]
+)
 def test_a_pipe_is_no_file(place: Path, file: str) -> None:
     path = place / file
     path.unlink(missing_ok=True)

@@ -76,7 +76,7 @@ def broken(designs: Path) -> Path:
     return designs
 
 
-@pytest.fixture(params=WIDTHS, ids=str)
+@pytest.fixture(params=[w if w in ("60", None) else pytest.param(w, marks=pytest.mark.slow) for w in WIDTHS], ids=str)
 def at_width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int | None:
     if request.param is None:
         monkeypatch.delenv("COLUMNS", raising=False)

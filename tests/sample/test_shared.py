@@ -74,7 +74,7 @@ def test_two_processes_write_the_files_of_one(
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("count", [1, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [pytest.param(n, marks=pytest.mark.slow) for n in (1, 300)])
 def test_any_number_of_processes_draws_any_number_of_designs(count: int, trained: Path, tmp_path: Path, epure) -> None:
     argv = ("sample", "vae", "--mode", "unconditional", "--num-samples", count, "--format", "npz")
     assert epure(*argv, "--out", tmp_path / "1", cwd=trained).code == 0

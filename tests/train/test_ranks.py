@@ -148,9 +148,7 @@ def test_gradients_and_learned_moments_are_those_of_the_whole_batch(trainer: Tra
     )  # four with a flow, three of one stage, two of two
 
 
-@pytest.mark.parametrize(
-    "model", [pytest.param(name, marks=() if name == "vae" else pytest.mark.slow) for name in sorted(REGISTRY)]
-)
+@pytest.mark.parametrize("model", [pytest.param(name, marks=pytest.mark.slow) for name in sorted(REGISTRY)])
 def test_the_curve_does_not_depend_on_how_many_train(model: str, trainer: Trainer) -> None:
     one, two = (trainer.run(model, *small(model), "--devices", str(count)) for count in (1, 2))
     ours, theirs = read_metrics(one), read_metrics(two)
