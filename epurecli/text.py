@@ -26,4 +26,4 @@ def csv_cell(text: str) -> str:
 
 def from_csv_cell(cell: str) -> str:
     """The inverse of `csv_cell`."""
-    return _ESCAPED.sub("", cell, count=1) if cell.startswith("'") else cell
+    return cell[1:] if _ESCAPED.match(cell) else cell

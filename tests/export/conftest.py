@@ -37,6 +37,9 @@ KINDS: dict[str, tuple[str, ...]] = {  # name: config and what is set
     "ddpm that renews its noise": ("ddpm_toy_test", THREE, "sampling.solver=ancestral", "model.prediction=v"),
     "mdm": ("mdm_toy_test", THREE),
     "mdm of random labels": ("mdm_toy_test", THREE, "model.transitions=uniform"),
+    "vqvae": ("vqvae_toy_test", THREE),
+    "wgan_gp": ("wgan_gp_toy_test", THREE),
+    "mmvaeplus of Laplace": ("mmvaeplus_toy_test", THREE, "model.family=laplace"),
 }
 
 
