@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from epurecli.api.engines import parse_device
-from epurecli.api.sampling import sampling_of, tell_steps
+from epurecli.api.sampling import sampling_of
 from epurecli.checkpoint import TrainedModel, read_metrics
 from epurecli.data.dataset import Dataset
 from epurecli.data.loader import epoch_batches
@@ -37,7 +37,6 @@ from epurecli.evaluate.completions import (
 )
 from epurecli.evaluate.images import as_bits
 from epurecli.evaluate.interval import mean_metric
-from epurecli.listener import QUIET, Listener
 from epurecli.models.registry import models_with_a_bound
 from epurecli.nn.noise import generator_noise
 from epurecli.sample.drawn import Drawn
@@ -71,13 +70,11 @@ def judge_model(
     device: str,
     *,
     nll: bool = False,
-    listener: Listener = QUIET,
 ) -> Report:
     """Unconditional designs as a set, conditional ones at the test designs' conditions (and beyond), and completions.
 
     Completions hide one component of each test design in turn, drawn ten times. `nll` adds the held-out bound.
     """
-    tell_steps(trained.model, _blocks_to_draw(dataset, count), listener)
     bound = (held_out_bound(trained, dataset, seed, device),) if nll else ()  # first: it may refuse
     free = Request(Mode.UNCONDITIONAL, Numbered(count), seed, crisp=_crisp(trained))
     samples = _drawn(trained, free, device).images
@@ -105,7 +102,7 @@ def judge_model(
     return replace(report, metrics=(*report.metrics, *honest, *bound), losses=losses_of(trained), album=album)
 
 
-def _blocks_to_draw(dataset: Dataset, count: int) -> int:
+def blocks_to_draw(dataset: Dataset, count: int) -> int:
     """Draws of blocks of designs that judging takes: free and conditional ones, and completions from all subsets."""
     chosen, whole = len(subsets(len(dataset.components))), len(dataset.whole(dataset.test))
     completed = min(whole, max(FEWEST, COMPLETED // max(1, chosen)))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from epurecli.api.designs import Designs
 from epurecli.api.run_data import open_run_data
-from epurecli.api.sampling import Sampling, prepare
+from epurecli.api.sampling import Sampling, prepare, steps_told
 from epurecli.checkpoint import TrainedModel, load_model, newest_run
 from epurecli.config import RunConfig
 from epurecli.data.dataset import Dataset
@@ -201,11 +201,12 @@ class Run:
 
         Raises: NotFound, DataError: of the data; UsageError: a bound that the model does not have.
         """
-        from epurecli.api.judging import judge_model, reference_of
+        from epurecli.api.judging import blocks_to_draw, judge_model, reference_of
 
         dataset = self._dataset if data is None else open_run_data(self.trained, Path(str(data)), self.listener)
         asked = (self.trained, dataset, reference_of(dataset), num_samples, seed, self.device)
-        return judge_model(*asked, nll=nll, listener=self.listener)
+        with steps_told(self.trained.model, blocks_to_draw(dataset, num_samples), self.listener):
+            return judge_model(*asked, nll=nll)
 
     def export(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -77,27 +78,27 @@ class Sampling:
                 pass
             return
         config, columns = self.trained.config, self.trained.scaler.columns
-        self._count_steps(listener)
-        with SampleWriter(
+        told = steps_told(self.trained.model, -(-len(self.request) // self.engine.block) * self.request.draws, listener)
+        writing = SampleWriter(
             folder, config.data.component_dirs, columns, format=format, overwrite=overwrite, provenance=self.provenance
-        ) as writer:
+        )
+        with told, writing as writer:
             for drawn in grouped(blocks, batch_sz or config.sampling.batch_sz):
                 writer.write(drawn)
                 listener.progress("sampling", writer.count, len(self.request))
 
-    def _count_steps(self, listener: Listener) -> None:
-        """Tell of each step of a model that draws in many: a block of designs may take minutes."""
-        if self.engine.kind == "torch":
-            blocks = -(-len(self.request) // self.engine.block)
-            tell_steps(self.trained.model, blocks * self.request.draws, listener)
 
-
-def tell_steps(model: GenerativeModel, evaluations: int, listener: Listener) -> None:
-    """Have each step of a model that draws in many told, of as many draws of a block of designs as are to come."""
-    if model.steps == 1:
-        return
+@contextmanager
+def steps_told(model: GenerativeModel, evaluations: int, listener: Listener) -> Iterator[None]:
+    """Within it, each step of a model that draws in many is told, of as many draws of a block of designs as are to
+    come: one of them may take minutes."""
     done, total = count(1), evaluations * model.steps
-    model.on_step = lambda: listener.progress("steps", min(next(done), total), total)
+    if model.steps > 1:
+        model.on_step = lambda: listener.progress("steps", min(next(done), total), total)
+    try:
+        yield
+    finally:
+        model.on_step = None
 
 
 def prepare(

@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from epurecli.config.schema import ModelConfig, RunConfig, RunSettings, SamplingConfig, Section, StageConfig
+from epurecli.config.schema import (
+    ModelConfig,
+    RunConfig,
+    RunSettings,
+    SamplingConfig,
+    Section,
+    StageConfig,
+    Widths,
+)
+
+# of `config.latent.Likelihood`, those without running moments
+LikelihoodName = Literal["categorical", "bernoulli", "gaussian"]
 
 
 class IterativeSampling(SamplingConfig):
@@ -25,7 +36,7 @@ class IterativeRunConfig(RunConfig):
 class DenoiserNetwork(Section):
     """A network as `epurecli.nn.denoiser` has it, and the times that it learns."""
 
-    widths: Annotated[tuple[Annotated[int, Field(ge=4)], ...], Field(min_length=1)] = (32, 64)  # finest grid first
+    widths: Widths = (32, 64)
     blocks: Annotated[int, Field(ge=1)] = 1  # at each resolution, each way
     heads: Annotated[int, Field(ge=0)] = 4  # of attention at the coarsest grid; 0 = none
     whole: Annotated[int, Field(ge=0)] = 0  # width of the dense layer over the coarsest grid; 0 = none
@@ -67,7 +78,7 @@ class DiffusionModelConfig(DenoiserModelConfig):
     """Keys of models whose noise is Gaussian. A model adds `prediction`: endpoint, or what it calls the direction."""
 
     prediction: str
-    likelihood: Literal["categorical", "bernoulli", "gaussian"] = "categorical"  # of endpoints
+    likelihood: LikelihoodName = "categorical"  # of endpoints
 
 
 class DiffusionSampling(IterativeSampling):

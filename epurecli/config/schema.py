@@ -8,9 +8,10 @@ holds only the keys that its model reads. Key names are those of docs/plan.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -35,6 +36,17 @@ class Section(BaseModel):
 
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+
+
+Widths = Annotated[tuple[Annotated[int, Field(ge=4)], ...], Field(min_length=1)]  # filters, finest grid first
+
+
+def with_shares(values: Any, shares: Mapping[str, float]) -> Any:
+    """A training section whose stages, where they say nothing of their share of the time, have these."""
+    if not isinstance(values, dict):
+        return values
+    stages = {s: {"share": share, **values[s]} for s, share in shares.items() if isinstance(values.get(s), dict)}
+    return {**values, **stages}
 
 
 class ToySpec(Section):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from epurecli.models.denoising import DenoisingModel
 from epurecli.models.iterative import Carry
 from epurecli.nn import paths
 from epurecli.nn.likelihoods import ImageLikelihood, likelihood_of
+from epurecli.nn.masking import show_none
 from epurecli.nn.paths import Path
 from epurecli.nn.solvers import Grid, advance
 from epurecli.nn.step import Step
@@ -71,10 +73,8 @@ class Diffusion:
 
     def design(self, prediction: Tensor, state: Tensor, time: Tensor, query: Query) -> Tensor:
         """E[design | state], in [0, 1], as the network sees it."""
-        if self.ends and query.observed is not None:
-            return self.likelihood.complete(prediction, query.observed, query.mask)
         if self.ends:
-            return self.likelihood.image(prediction)
+            return self.likelihood.answer(prediction, query)
         return (paths.endpoint(self.path, state, prediction, time).clamp(-1, 1) + 1) / 2
 
     def finish(self, carry: Carry, query: Query) -> Tensor:
@@ -82,7 +82,9 @@ class Diffusion:
 
 
 class GaussianDiffusion(DenoisingModel):
-    """A model writes `path` and `solver`."""
+    """A model writes `path` and `SOLVERS`."""
+
+    SOLVERS: ClassVar[Mapping[str, Solver]]  # by the words of `sampling.solver`: how the path is followed back
 
     config: DiffusionRunConfig
     bound_name = "diffusion ELBO"
@@ -95,11 +97,6 @@ class GaussianDiffusion(DenoisingModel):
     @abstractmethod
     def path(self) -> Path:
         """From designs to noise."""
-
-    @property
-    @abstractmethod
-    def solver(self) -> Solver:
-        """How the path is followed back."""
 
     @property
     def ends(self) -> bool:
@@ -117,8 +114,9 @@ class GaussianDiffusion(DenoisingModel):
     @property
     def process(self) -> Diffusion:
         size = (len(self.components), *self.image_size)
-        renews = self.config.sampling.solver == "ancestral"
-        return Diffusion(self.path, self.config.model.time_shift, self.solver, renews, self.likelihood, self.ends, size)
+        chosen = self.config.sampling.solver
+        solver, renews = self.SOLVERS[chosen], chosen == "ancestral"
+        return Diffusion(self.path, self.config.model.time_shift, solver, renews, self.likelihood, self.ends, size)
 
     def losses(self, batch: Batch, mask: Tensor, present: Tensor, step: Step) -> Tensor:
         count = len(batch)
@@ -155,7 +153,7 @@ class GaussianDiffusion(DenoisingModel):
             )
         count = len(batch)
         low, high = LOG_SNR
-        nothing = torch.zeros(count, len(self.components), dtype=torch.bool, device=batch.image.device)
+        nothing = show_none(count, len(self.components), batch.image.device)
         present = torch.ones(count, 1, device=batch.image.device)
         design = 2 * batch.image - 1
         total = 0.0

@@ -14,6 +14,7 @@ from torch._higher_order_ops.scan import scan
 from epurecli.config.iterative import IterativeRunConfig
 from epurecli.models.contract import GenerativeModel, Sampler
 from epurecli.models.graphs import BATCH, Content, Graph, Port, drawing_graphs, model_ports
+from epurecli.nn.masking import show_none
 from epurecli.nn.noise import RecordedNoise
 from epurecli.types import Noise, Query
 
@@ -104,7 +105,7 @@ def solve(
 def nothing_observed(query: Query, components: int) -> Tensor:  # (B, C)
     """The mask of a query that gives no component."""
     rows = query.present.shape[0]  # len() would bake the batch into a graph
-    return torch.zeros(rows, components, dtype=torch.bool, device=query.present.device)
+    return show_none(rows, components, query.present.device)
 
 
 class IterativeModel(GenerativeModel):

@@ -21,11 +21,6 @@ def labels_of(image: Tensor) -> Tensor:  # (B, C, H, W) in [0, 1] -> (B, H, W) i
     return torch.cat([image, ground], 1).argmax(1)
 
 
-def images_of(labels: Tensor, components: int) -> Tensor:  # (B, H, W) -> (B, C, H, W) of 0 and 1
-    """One image a component; other labels are in none."""
-    return planes(labels, components)
-
-
 def planes(labels: Tensor, kinds: int) -> Tensor:  # (B, H, W) -> (B, kinds, H, W) of 0.0 and 1.0
     """One plane for each of the labels 0 .. kinds - 1."""
     which = torch.arange(kinds, device=labels.device)[:, None, None]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from epurecli.config.latent import Likelihood
+from epurecli.types import Query
 
 
 class ImageLikelihood(nn.Module, ABC):
@@ -40,6 +41,12 @@ class ImageLikelihood(nn.Module, ABC):
     def complete(self, maps: Tensor, observed: Tensor, mask: Tensor) -> Tensor:  # (B, C, H, W) twice, (B, C)
         """The mean image given the observed components, which come back as they are."""
         return torch.where(mask[..., None, None], observed, self.image(maps))
+
+    def answer(self, maps: Tensor, query: Query) -> Tensor:  # (B, C, H, W) -> same
+        """The mean image, completed by what a query gives."""
+        if query.observed is None or query.mask is None:
+            return self.image(maps)
+        return self.complete(maps, query.observed, query.mask)
 
 
 class Gaussian(ImageLikelihood):

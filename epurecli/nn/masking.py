@@ -25,6 +25,11 @@ def show_all(count: int, components: int, device: torch.device | str = "cpu") ->
     return torch.ones(count, components, dtype=torch.bool, device=device)
 
 
+def show_none(count: int, components: int, device: torch.device | str = "cpu") -> Tensor:  # (B, C) bool
+    """The mask of designs of which nothing is given."""
+    return torch.zeros(count, components, dtype=torch.bool, device=device)
+
+
 def subset_of(code: Tensor, components: int) -> Tensor:  # (B, 1) integers -> (B, C) bool
     """The subset of a code's bits, component 0 the lowest."""
     return (code >> torch.arange(components, device=code.device)) & 1 == 1
@@ -53,7 +58,7 @@ def draw_given(count: int, components: int, probability: float, step: Step) -> T
     non-empty proper subset, otherwise none."""
     device = step.generator.device
     if components == 1 or probability == 0:
-        return torch.zeros(count, components, dtype=torch.bool, device=device)
+        return show_none(count, components, device)
     given = subset_of(step.randint(1, 2**components - 1, count, 1), components)
     return given & (step.rand(count, 1) < probability)
 

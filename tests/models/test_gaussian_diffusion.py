@@ -94,18 +94,12 @@ def three(name: str) -> GaussianDiffusion:
     return build(load_config(f"{name}_toy_test", schema_of, ["data.component_dirs=[a, b, c]"])).eval()
 
 
-def some(count: int = 6) -> Batch:
-    rng = torch.Generator().manual_seed(0)
-    owner = torch.randint(0, 4, (count, 1, 64, 32), generator=rng)
-    return Batch((owner == torch.arange(3).view(1, 3, 1, 1)).float(), torch.randn(count, 2, generator=rng))
-
-
 MASK = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0]]).bool().repeat(2, 1)
 
 
 @ROOMS
-def test_given_parts_stand_clean_in_every_state(name: str) -> None:
-    model, batch = three(name), some()
+def test_given_parts_stand_clean_in_every_state(name: str, batch: Batch) -> None:
+    model = three(name)
     seen: list[Tensor] = []
     model.denoiser.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     model.generate(
@@ -121,8 +115,8 @@ def test_given_parts_stand_clean_in_every_state(name: str) -> None:
 
 
 @ROOMS
-def test_losses_count_hidden_parts_only_and_see_the_condition(name: str) -> None:
-    model, batch, time = three(name), some(), torch.linspace(0.2, 0.9, 6)
+def test_losses_count_hidden_parts_only_and_see_the_condition(name: str, batch: Batch) -> None:
+    model, time = three(name), torch.linspace(0.2, 0.9, 6)
     for weight in model.denoiser.parameters():  # branches that start at zero are silent
         torch.nn.init.normal_(weight, std=0.05)
     noise = torch.randn(6, 3, 64, 32, generator=torch.Generator().manual_seed(1))

@@ -17,7 +17,7 @@ from epurecli.models.mdm.process import Absorbing, Uniform, base_of
 from epurecli.models.registry import build, schema_of
 from epurecli.nn import multinomial
 from epurecli.nn.absorbing import turns
-from epurecli.nn.labels import halton_order, images_of, labels_of, pick, planes
+from epurecli.nn.labels import halton_order, labels_of, pick, planes
 from epurecli.nn.noise import GeneratorNoise
 from epurecli.types import Batch, Query
 
@@ -86,7 +86,7 @@ def exact(transitions: str) -> Exact:
 
 def bounds(transitions: str, copies: int = 400, draws: int = 50) -> Tensor:
     """Of each of the sixteen, the mean of many."""
-    batch = Batch(images_of(OUTCOMES, 1).repeat(copies, 1, 1, 1), torch.zeros(16 * copies, 0))
+    batch = Batch(planes(OUTCOMES, 1).repeat(copies, 1, 1, 1), torch.zeros(16 * copies, 0))
     noise = GeneratorNoise(torch.Generator().manual_seed(0), 16 * copies)
     return exact(transitions).bound(batch, [noise] * draws).double().view(copies, 16).mean(0)
 
@@ -189,7 +189,7 @@ def test_turns_cover_all_cells_once(cells: int, steps: int) -> None:
 def test_overlapping_parts_belong_to_the_first_and_grey_is_ground_below_a_half() -> None:
     image = torch.tensor([[1.0, 0.4, 0.5], [1.0, 0.3, 0.0]]).view(1, 2, 1, 3)
     assert labels_of(image).flatten().tolist() == [0, 2, 0]
-    assert torch.equal(images_of(labels_of(image), 2).sum(1), torch.tensor([[[1.0, 0.0, 1.0]]]))
+    assert torch.equal(planes(labels_of(image), 2).sum(1), torch.tensor([[[1.0, 0.0, 1.0]]]))
 
 
 def test_unknown_parts_are_hidden_from_the_network_and_not_held_against_it() -> None:

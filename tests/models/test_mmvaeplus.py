@@ -67,16 +67,14 @@ def model_of(*more: str) -> MMVAEPlus:
     return build(load_config("mmvaeplus_toy_test", schema_of, ["data.component_dirs=[a, b, c]", *more])).eval()
 
 
-def designs(count: int = 12) -> Batch:
-    rng = torch.Generator().manual_seed(0)
-    owner = torch.randint(0, 4, (count, 1, 64, 32), generator=rng)
-    return Batch((owner == torch.arange(3).view(1, 3, 1, 1)).float(), torch.randn(count, 2, generator=rng))
-
-
 @FAMILIES
-def test_the_bound_of_one_expert_is_that_of_the_paper(family: str) -> None:
+def test_the_bound_of_one_expert_is_that_of_the_paper(family: str, random_parts) -> None:
     """Written out for each expert with torch's own laws: the mean over experts is what many draws give."""
-    model, batch, law = model_of(f"model.family={family}", "model.cond_dropout=0").double(), designs(3), LAWS[family]
+    model, batch, law = (
+        model_of(f"model.family={family}", "model.cond_dropout=0").double(),
+        random_parts(3),
+        LAWS[family],
+    )
     batch = Batch(batch.image.double(), batch.condition.double())
     torch.set_default_dtype(torch.float64)
     try:
@@ -112,8 +110,8 @@ def test_the_bound_of_one_expert_is_that_of_the_paper(family: str) -> None:
     assert found == pytest.approx(total, rel=2e-3)
 
 
-def test_scales_are_free_and_two_observed_parts_are_both_experts() -> None:
-    model, batch = model_of(), designs()
+def test_scales_are_free_and_two_observed_parts_are_both_experts(random_parts) -> None:
+    model, batch = model_of(), random_parts(12)
     q = model.posterior(model.encode_whole(batch))
     assert q.shared_log.exp().sum(2).std() > 0, "scales that add up to something cannot all be sharp"
     mask = torch.tensor([[True, True, False]]).expand(12, 3)

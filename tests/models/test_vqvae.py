@@ -23,13 +23,6 @@ def model() -> VQVAE:
     return model
 
 
-@pytest.fixture
-def batch() -> Batch:
-    rng = torch.Generator().manual_seed(0)
-    owner = torch.randint(0, 4, (6, 1, 64, 32), generator=rng)
-    return Batch((owner == torch.arange(3).view(1, 3, 1, 1)).float(), torch.randn(6, 2, generator=rng))
-
-
 MASK = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0]]).bool().repeat(2, 1)
 
 

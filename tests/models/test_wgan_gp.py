@@ -27,13 +27,6 @@ def model_of(loss: str = "r3gan", *more: str) -> WGAN:
     return model
 
 
-@pytest.fixture
-def batch() -> Batch:
-    rng = torch.Generator().manual_seed(0)
-    owner = torch.randint(0, 4, (6, 1, 64, 32), generator=rng)
-    return Batch((owner == torch.arange(3).view(1, 3, 1, 1)).float(), torch.randn(6, 2, generator=rng))
-
-
 def step(model: WGAN, seed: int = 0) -> Step:
     return Step(torch.Generator().manual_seed(seed), model.config.training)
 

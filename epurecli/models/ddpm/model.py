@@ -3,6 +3,7 @@ as in Kingma et al., "Variational Diffusion Models", NeurIPS 2021."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from epurecli.models.ddpm.config import DDPMConfig
@@ -14,14 +15,10 @@ from epurecli.nn.solvers import ancestral, euler, multistep
 class DDPM(GaussianDiffusion):
     """a^2 + s^2 = 1; the network says x (through a likelihood) or v = a n - s x."""
 
-    SOLVERS: ClassVar[dict[str, Solver]] = {"ddim": euler, "multistep": multistep, "ancestral": ancestral}
+    SOLVERS: ClassVar[Mapping[str, Solver]] = {"ddim": euler, "multistep": multistep, "ancestral": ancestral}
 
     config: DDPMConfig
 
     @property
     def path(self) -> Path:
         return Cosine() if self.config.model.schedule == "cosine" else Sigmoid()
-
-    @property
-    def solver(self) -> Solver:
-        return self.SOLVERS[self.config.sampling.solver]

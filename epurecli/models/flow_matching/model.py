@@ -3,6 +3,7 @@ al., "Flow Straight and Fast", ICLR 2023."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from epurecli.models.flow_matching.config import FlowMatchingConfig
@@ -14,14 +15,10 @@ from epurecli.nn.solvers import euler, heun, multistep
 class FlowMatching(GaussianDiffusion):
     """x_t = (1 - t) x + t n; the network says x (through a likelihood) or the velocity n - x."""
 
-    SOLVERS: ClassVar[dict[str, Solver]] = {"euler": euler, "heun": heun, "multistep": multistep}
+    SOLVERS: ClassVar[Mapping[str, Solver]] = {"euler": euler, "heun": heun, "multistep": multistep}
 
     config: FlowMatchingConfig
 
     @property
     def path(self) -> Path:
         return Linear()
-
-    @property
-    def solver(self) -> Solver:
-        return self.SOLVERS[self.config.sampling.solver]

@@ -13,8 +13,9 @@ from epurecli.models.denoising import DenoisingModel
 from epurecli.models.mdm.config import MDMConfig
 from epurecli.models.mdm.process import Absorbing, Uniform, base_of
 from epurecli.nn import absorbing, multinomial
-from epurecli.nn.labels import halton_order, images_of, labels_of, pick, planes, shares_of
+from epurecli.nn.labels import halton_order, labels_of, pick, planes, shares_of
 from epurecli.nn.likelihoods import Categorical
+from epurecli.nn.masking import show_none
 from epurecli.nn.paths import shifted
 from epurecli.nn.step import Step
 from epurecli.types import Batch, Losses, Noise
@@ -32,6 +33,7 @@ class MDM(DenoisingModel):
 
     def __init__(self, config: MDMConfig) -> None:
         super().__init__(config)
+        self.likelihood = Categorical(len(self.components))
         self.register_buffer("turn", torch.tensor(halton_order(*self.image_size)), persistent=False)
 
     @property
@@ -98,7 +100,7 @@ class MDM(DenoisingModel):
         owned = owned_by(labels, mask)
         state = torch.where(owned, labels, state)
         told = self.network(state, time, batch.condition, present, mask)
-        parts, ground = Categorical(count).pixels(told, images_of(labels, count), batch.known, mask)
+        parts, ground = self.likelihood.pixels(told, planes(labels, count), batch.known, mask)
         nats = -(parts.sum(1) + ground)
         nats = torch.where(state == process.hidden, nats, 0.0).sum((1, 2))
         return nats / time if weighting == "bound" else nats
@@ -117,7 +119,7 @@ class MDM(DenoisingModel):
         state = torch.where(owned, labels, state)
         told = self.network(state, time, batch.condition, present, mask)
         if weighting == "even":
-            parts, ground = Categorical(count).pixels(told, images_of(labels, count), None, mask)
+            parts, ground = self.likelihood.pixels(told, planes(labels, count), None, mask)
             return -(parts.sum(1) + ground).sum((1, 2))
         truth, now = planes(labels, count + 1), planes(state, count + 1)
         until = time - 1 / steps
@@ -130,7 +132,7 @@ class MDM(DenoisingModel):
     def bound(self, batch: Batch, noise: Sequence[Noise]) -> Tensor:  # -> (B,)
         """Evidence bound on log p(label map | condition), nats, one stratified time a draw."""
         rows = len(batch)
-        nothing = torch.zeros(rows, len(self.components), dtype=torch.bool, device=batch.image.device)
+        nothing = show_none(rows, len(self.components), batch.image.device)
         present = torch.ones(rows, 1, device=batch.image.device)
         total = torch.zeros(rows, device=batch.image.device)
         for i, n in enumerate(noise):

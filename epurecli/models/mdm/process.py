@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from epurecli.models.iterative import Carry
+from epurecli.models.iterative import Carry, nothing_observed
 from epurecli.nn import absorbing, multinomial
-from epurecli.nn.labels import images_of, labels_of, pick, planes, shares_of
+from epurecli.nn.labels import labels_of, pick, planes, shares_of
 from epurecli.types import Noise, Query
 
 
@@ -20,10 +20,6 @@ class Labelling:
     components: int
     size: tuple[int, int]  # H, W
 
-    @property
-    def background(self) -> int:
-        return self.components
-
     def keep(self, state: Tensor, query: Query) -> Tensor:
         if query.observed is None:
             return state
@@ -33,13 +29,10 @@ class Labelling:
 
     def given(self, query: Query) -> Tensor:  # (B, C) bool
         """The labels that no other pixel may have."""
-        if query.mask is not None:
-            return query.mask
-        none = torch.zeros(1, self.components, dtype=torch.bool, device=query.present.device)
-        return none.expand(query.present.shape[0], self.components)
+        return nothing_observed(query, self.components) if query.mask is None else query.mask
 
     def finish(self, carry: Carry, query: Query) -> Tensor:
-        return images_of(self.keep(carry[0], query), self.components)
+        return planes(self.keep(carry[0], query), self.components)
 
 
 @dataclass(frozen=True, slots=True)

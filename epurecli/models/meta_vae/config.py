@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from epurecli.config.latent import ElboStage, LatentModelConfig, LatentRunConfig, MaskedStage
-from epurecli.config.schema import Claim, PathsConfig, RunSettings
+from epurecli.config.schema import Claim, PathsConfig, RunSettings, with_shares
 
 Width = Annotated[int, Field(ge=1)]
 STAGE1_SHARE = 0.35  # of the time that both stages have
@@ -51,12 +51,7 @@ class MetaTraining(RunSettings):
     @model_validator(mode="before")
     @classmethod
     def _shares(cls, values: Any) -> Any:
-        """A stage section that says nothing of its share has the default one."""
-        if isinstance(values, dict):
-            for stage, share in (("stage1", STAGE1_SHARE), ("stage2", 1 - STAGE1_SHARE)):
-                if isinstance(values.get(stage), dict):
-                    values = {**values, stage: {"share": share, **values[stage]}}
-        return values
+        return with_shares(values, {"stage1": STAGE1_SHARE, "stage2": 1 - STAGE1_SHARE})
 
     @field_validator("stage2")
     @classmethod

@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from epurecli.config.latent import ElboStage, LatentModelConfig, LatentRunConfig
-from epurecli.config.schema import Claim, RunSettings
-
-Widths = Annotated[tuple[Annotated[int, Field(ge=4)], ...], Field(min_length=1)]
+from epurecli.config.schema import Claim, RunSettings, Widths
 
 
 class MMVAEPlusModelConfig(LatentModelConfig):

@@ -6,10 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from epurecli.config.iterative import DenoiserNetwork, DenoiserStage, IterativeRunConfig, IterativeSampling
-from epurecli.config.schema import Claim, ModelConfig, RunSettings, Section, StageConfig
+from epurecli.config.iterative import (
+    DenoiserNetwork,
+    DenoiserStage,
+    IterativeRunConfig,
+    IterativeSampling,
+    LikelihoodName,
+)
+from epurecli.config.schema import Claim, ModelConfig, RunSettings, Section, StageConfig, Widths, with_shares
 
-Widths = Annotated[tuple[Annotated[int, Field(ge=4)], ...], Field(min_length=1)]
 SHARES = {"autoencoder": 0.35, "prior": 0.65}  # of the time
 
 
@@ -35,7 +40,7 @@ class VQVAEModelConfig(ModelConfig):
     type: Literal["vqvae"]
     patch_size: Literal[1, 2, 4] = 4
     widths: Widths = (32, 64)  # of encoder and decoder, finest grid first; the last one's grid is that of the tokens
-    likelihood: Literal["categorical", "bernoulli", "gaussian"] = "categorical"
+    likelihood: LikelihoodName = "categorical"
     quantizer: QuantizerConfig = QuantizerConfig()
     prior: TokenPriorConfig = TokenPriorConfig()
 
@@ -49,11 +54,7 @@ class VQVAETraining(RunSettings):
     @model_validator(mode="before")
     @classmethod
     def _shares(cls, values: Any) -> Any:
-        """A stage section that says nothing of its share has the default one."""
-        if not isinstance(values, dict):
-            return values
-        stages = {s: {"share": share, **values[s]} for s, share in SHARES.items() if isinstance(values.get(s), dict)}
-        return {**values, **stages}
+        return with_shares(values, SHARES)
 
 
 class VQVAESampling(IterativeSampling):

@@ -13,13 +13,13 @@ from torch.nn import functional as F
 from epurecli.config.latent import Likelihood
 from epurecli.models.contract import GenerativeModel, Objective, Sampler, Stage
 from epurecli.models.graphs import Graph, drawing_graphs
-from epurecli.models.iterative import SAME_DESIGNS, Carry, nothing_observed, solve
+from epurecli.models.iterative import SAME_DESIGNS, Carry, solve
 from epurecli.models.vqvae.config import QuantizerConfig, VQVAEConfig
 from epurecli.nn import absorbing
 from epurecli.nn.denoiser import Denoiser
 from epurecli.nn.labels import halton_order, pick
 from epurecli.nn.likelihoods import likelihood_of
-from epurecli.nn.masking import draw_questions
+from epurecli.nn.masking import draw_questions, show_none
 from epurecli.nn.paths import shifted
 from epurecli.nn.quantizers import FiniteScalar, MovingAverage, Quantizer
 from epurecli.nn.resnet import Decoder, Encoder, coarse_grid
@@ -101,9 +101,7 @@ class VQVAE(GenerativeModel):
 
     def designs(self, tokens: Tensor, query: Query) -> Tensor:  # (B, h, w) -> (B, C, H, W)
         maps = self.maps(self.quantizer.decode(tokens).to(self.embed.weight.dtype))
-        if query.observed is None:
-            return self.likelihood.image(maps)
-        return self.likelihood.complete(maps, query.observed, query.mask)
+        return self.likelihood.answer(maps, query)
 
     def reconstruct(self, batch: Batch) -> Tensor:  # -> (B, C, H, W)
         """Whole designs through their tokens."""
@@ -196,7 +194,7 @@ class VQVAE(GenerativeModel):
         one of the terms that log p(x) sums."""
         rows, device = len(batch), batch.image.device
         present = torch.ones(rows, 1, device=device)
-        nothing = nothing_observed(Query(batch.condition, present), len(self.components))
+        nothing = show_none(rows, len(self.components), device)
         tokens = self.tokens(batch.image)
         maps = self.maps(self.quantizer.decode(tokens).to(batch.image.dtype))
         total = torch.zeros(rows, device=device)

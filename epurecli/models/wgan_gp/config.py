@@ -6,10 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from epurecli.config.iterative import DenoiserTraining
-from epurecli.config.schema import Claim, ModelConfig, OptimizerConfig, RunConfig
-
-Widths = Annotated[tuple[Annotated[int, Field(ge=4)], ...], Field(min_length=1)]
+from epurecli.config.iterative import DenoiserTraining, LikelihoodName
+from epurecli.config.schema import Claim, ModelConfig, OptimizerConfig, RunConfig, Widths
 
 
 class WGANModelConfig(ModelConfig):
@@ -18,7 +16,7 @@ class WGANModelConfig(ModelConfig):
     patch_size: Literal[1, 2, 4] = 4
     widths: Widths = (64, 128)  # of the generator and of what it sees of given parts, finest grid first
     critic_widths: Widths = (32, 64)
-    likelihood: Literal["categorical", "bernoulli", "gaussian"] = "categorical"  # how maps become images
+    likelihood: LikelihoodName = "categorical"  # how maps become images
     # r3gan: relativistic, the critic's slope at real and at drawn designs kept small; wgan_gp: its slope kept at one
     loss: Literal["r3gan", "wgan_gp"] = "r3gan"
     penalty: Annotated[float, Field(ge=0)] = 1.0  # of slopes: gamma of r3gan, lambda of wgan_gp

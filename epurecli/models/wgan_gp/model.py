@@ -14,7 +14,7 @@ from epurecli.models.contract import GenerativeModel, Objective, Sampler, Stage
 from epurecli.models.wgan_gp.config import WGANConfig
 from epurecli.nn.conditioning import EMBEDDING, ConditionEmbedding
 from epurecli.nn.likelihoods import likelihood_of
-from epurecli.nn.masking import draw_questions
+from epurecli.nn.masking import draw_questions, show_none
 from epurecli.nn.resnet import Decoder, Encoder
 from epurecli.nn.step import Step
 from epurecli.types import Batch, Losses, Query
@@ -69,14 +69,11 @@ class WGAN(GenerativeModel):
         self.generator, self.critic = Generator(config), Critic(config)
 
     def draw(self, z: Tensor, query: Query) -> Tensor:  # (B, Z) -> (B, C, H, W) in [0, 1]
-        if query.observed is None or query.mask is None:
-            size = (query.present.shape[0], len(self.components))
-            nothing = torch.zeros(size, dtype=torch.bool, device=z.device)
-            shown = z.new_zeros(*size, *self.image_size)
-            return self.likelihood.image(self.generator(z, query.condition, query.present, shown, nothing))
-        shown = torch.where(query.mask[..., None, None], query.observed, 0.0)
-        maps = self.generator(z, query.condition, query.present, shown, query.mask)
-        return self.likelihood.complete(maps, query.observed, query.mask)
+        rows, parts = query.present.shape[0], len(self.components)
+        mask = show_none(rows, parts, z.device) if query.mask is None else query.mask
+        observed = z.new_zeros(rows, parts, *self.image_size) if query.observed is None else query.observed
+        shown = torch.where(mask[..., None, None], observed, 0.0)
+        return self.likelihood.answer(self.generator(z, query.condition, query.present, shown, mask), query)
 
     def sampler(self, query: Query) -> Sampler:
         size = self.config.model.latent_dim
