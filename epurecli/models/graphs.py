@@ -65,13 +65,13 @@ class Graph:
     share: float = 1.0
 
 
-def graph_of_designs(name: str, module: nn.Module, inputs: tuple[Port, ...], output: Port, share: float = 1.0) -> Graph:
+def graph_of_designs(name: str, module: nn.Module, inputs: tuple[Port, ...], output: Port) -> Graph:
     """A graph that draws whole designs.
 
     A trained flow, and the posterior of a conjugate model, widen float32's rounding before the decoder sees it: up to a
     tenth of a grey level at undecided pixels. What must not change is which part a pixel belongs to.
     """
-    return Graph(name, module, inputs, output, tolerance=1e-3, same_owners=True, share=share)
+    return Graph(name, module, inputs, output, tolerance=1e-3, same_owners=True)
 
 
 class Drawing(Protocol):
@@ -110,17 +110,17 @@ class DrawingGraph(nn.Module):
         return drawn.unflatten(0, (draws, rows))
 
 
-def drawing_graphs(model: Drawing, share: float = 1.0) -> tuple[Graph, ...]:
+def drawing_graphs(model: Drawing) -> tuple[Graph, ...]:
     """`sampler`, and `inpaint` where the model has that mode, of any model: one draw of free designs, S draws of
-    completed ones. `share`: see `Graph`."""
+    completed ones."""
     ports = model_ports(model)
     noise = noise_ports(model, observes=False)
     inputs = (*noise, ports.condition, ports.present)
-    graphs = [graph_of_designs("sampler", DrawingGraph(model, False), inputs, ports.designs, share)]
+    graphs = [graph_of_designs("sampler", DrawingGraph(model, False), inputs, ports.designs)]
     if Mode.INPAINTING in model.modes:
         noise = noise_ports(model, observes=True)
         inputs = (ports.images, ports.mask, *noise, ports.condition, ports.present)
-        graphs.append(graph_of_designs("inpaint", DrawingGraph(model, True), inputs, ports.draws, share))
+        graphs.append(graph_of_designs("inpaint", DrawingGraph(model, True), inputs, ports.draws))
     return tuple(graphs)
 
 

@@ -61,3 +61,11 @@ def test_the_decoder_is_held_to_the_narrow_limit_and_whole_designs_to_their_part
     trained, _ = exported("vae")
     limits = {g.name: (g.tolerance, g.same_owners) for g in trained.model.graphs()}
     assert limits == {"decoder": (1e-4, False), "sampler": (1e-3, True), "inpaint": (1e-3, True)}
+
+
+@pytest.mark.slow
+def test_one_step_is_held_to_the_narrow_limit_and_many_steps_to_their_parts(exported) -> None:
+    for kind, share in (("flow_matching", 1.0), ("mdm", 0.98)):
+        limits = {g.name: (g.tolerance, g.same_owners, g.share) for g in exported(kind)[0].model.graphs()}
+        whole = (1e-2, True, share)
+        assert limits == {"network": (1e-4, False, 1.0), "sampler": whole, "inpaint": whole}

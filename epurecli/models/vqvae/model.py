@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -139,7 +139,7 @@ class VQVAE(GenerativeModel):
         return self.prior(known, time, condition, present, mask)
 
     def graphs(self) -> Sequence[Graph]:
-        return drawing_graphs(self, SAME_DESIGNS)
+        return [replace(graph, share=SAME_DESIGNS) for graph in drawing_graphs(self)]
 
     # --- training -----------------------------------------------------------------------------------------------------
 
