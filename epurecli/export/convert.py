@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from onnx import GraphProto, ModelProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, helper
 from torch import Tensor
 
 from epurecli.errors import EpureError, UsageError
@@ -110,21 +110,37 @@ def _check_axes(graph: Graph, model: ModelProto) -> None:
 
 
 def clean(model: ModelProto) -> None:
-    """Remove what the exporter leaves of the machine: stack traces, source lines, paths, inferred shapes."""
+    """Remove what the exporter leaves of the machine (stack traces, source lines, paths, inferred shapes), and numbers
+    that no node reads, about which ONNX Runtime would warn."""
     _forget(model)
     for function in model.functions:
         _forget(function, *function.node)
     _clean(model.graph)
+    read = _read(model.graph)
+    for unread in [number for number in model.graph.initializer if number.name not in read]:
+        model.graph.initializer.remove(unread)
 
 
 def _clean(graph: GraphProto) -> None:
-    """The same of a graph, and of those within its nodes."""
+    """The machine's traces in a graph, and in those within its nodes."""
     graph.ClearField("value_info")  # a reader infers them again
     _forget(graph, *graph.node, *graph.input, *graph.output, *graph.initializer)
     for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                _clean(inner)
+        for inner in _within(node):
+            _clean(inner)
+
+
+def _read(graph: GraphProto) -> set[str]:
+    """Names that the nodes of a graph and of those within it read, and its outputs."""
+    names = {output.name for output in graph.output}
+    for node in graph.node:
+        names.update(node.input, *map(_read, _within(node)))
+    return names
+
+
+def _within(node: NodeProto) -> list[GraphProto]:
+    """The graphs of a node, such as a loop's body."""
+    return [g for a in node.attribute for g in (*([a.g] if a.HasField("g") else []), *a.graphs)]
 
 
 def _forget(*holders: Any) -> None:

@@ -24,8 +24,8 @@ TIE = 1e-4  # two claims on a pixel that are nearer than this are one to float32
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Largest difference between ONNX Runtime and torch at one batch size (see `Graph.tolerance`), and how many designs are others
-    altogether, which do not count in it."""
+    """Largest difference between ONNX Runtime and torch at one batch size (see `Graph.tolerance`), and how many designs
+    are others altogether, which do not count in it."""
 
     graph: str
     batch: int

@@ -120,10 +120,12 @@ def test_nothing_of_the_machine_is_inside(exported, kind: str) -> None:
     for path in folder.glob("*.onnx"):
         model = onnx.load(path)
         assert not model.graph.value_info
-        graphs = [model.graph]
+        graphs, read = [model.graph], set()
         for graph in graphs:  # those within nodes too: a loop's body
             assert not any(node.metadata_props or node.doc_string for node in graph.node)
+            read |= {o.name for o in graph.output} | {name for node in graph.node for name in node.input}
             graphs += [a.g for node in graph.node for a in node.attribute if a.HasField("g")]
+        assert {number.name for number in model.graph.initializer} <= read, "the runtime would warn of these"
 
 
 @pytest.mark.parametrize("kind", ["vae", *SLOW])
