@@ -27,6 +27,7 @@ class Faults:
     stray: NDArray[np.intp]  # pixels outside the main object of their part
     gaps: NDArray[np.intp]  # background pixels between or within parts
     overlap: NDArray[np.intp]  # pixels of two parts
+    rough: NDArray[np.intp]  # pixels that differ from most of the nine around them, over parts: ragged borders
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +37,7 @@ class KnownDesigns:
     bits: Bits  # (M, C, H, W)
     columns: tuple[str, ...]
     values: NDArray[np.float64]  # (M, K) raw units, NaN where a design has none
-    limits: tuple[int, int, int, int]  # of `Faults`
+    limits: tuple[int, ...]  # of `Faults`, in its order
     furthest: int  # pixels: real designs that no training read are rarely further from the nearest training design
 
     def valid(self, bits: Bits) -> NDArray[np.bool_]:  # (B, C, H, W) -> (B,)
@@ -53,11 +54,19 @@ class KnownDesigns:
 def faults(bits: Bits) -> Faults:
     """Faults of designs (B, C, H, W)."""
     union = shape.objects(bits.any(1), corners=True).count
-    return Faults(union, stray_pixels(bits), gap_pixels(bits), claimed_twice(bits))
+    return Faults(union, stray_pixels(bits), gap_pixels(bits), claimed_twice(bits), rough_pixels(bits))
 
 
-def _stacked(found: Faults) -> NDArray[np.intp]:  # -> (B, 4)
-    return np.stack([found.objects, found.stray, found.gaps, found.overlap], 1)
+def rough_pixels(bits: Bits) -> NDArray[np.intp]:  # (B, C, H, W) -> (B,)
+    """Pixels of each part that a majority of three by three would change; beyond the frame lies what the frame shows."""
+    around = np.pad(bits, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge").astype(np.uint8)
+    lines = around[..., :-2, :] + around[..., 1:-1, :] + around[..., 2:, :]
+    count = lines[..., :-2] + lines[..., 1:-1] + lines[..., 2:]
+    return ((count >= 5) != bits).sum((1, 2, 3))
+
+
+def _stacked(found: Faults) -> NDArray[np.intp]:  # -> (B, 5)
+    return np.stack([found.objects, found.stray, found.gaps, found.overlap, found.rough], 1)
 
 
 def known_designs(dataset: Dataset, labels: Labels) -> KnownDesigns:
@@ -67,7 +76,7 @@ def known_designs(dataset: Dataset, labels: Labels) -> KnownDesigns:
     bits = dataset.raw_images(rows) >= 128
     some = bits[:: -(-len(bits) // _LOOKED_AT)]
     usual = np.percentile(_stacked(faults(some)), _USUAL, axis=0, method="higher").astype(int)
-    limits = tuple(int(v) for v in np.maximum(usual, (1, _STRAY, 0, 0)))
+    limits = tuple(int(v) for v in np.maximum(usual, (1, _STRAY, 0, 0, 0)))
     others = dataset.raw_images(test[:_LOOKED_AT]) >= 128
     far = nearest_pixels(others, bits) if len(others) else np.array([bits[0].size])
     furthest = int(np.percentile(far, _USUAL, method="higher"))
