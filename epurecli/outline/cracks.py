@@ -1,8 +1,8 @@
 """Borders of a label map: the cracks between pixels of different owners, joined to arcs between junctions.
 
 Coordinates are pixels of the half section: x to the right, y down, the upper left corner of the image at (0, 0), the
-axis at x = W. Beyond the left, upper and lower edge lies background; beyond the axis the mirrored half, so that no crack
-runs along it.
+axis at x = W. Beyond the left, upper and lower edge lies background; beyond the axis the mirrored half, so that no
+crack runs along it.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _mirrored(half: Sequence[tuple[Floats, Border]]) -> list[Line]:
 
 
 def _axis_edges(half: Sequence[tuple[Floats, Border]], column: NDArray[np.integer[Any]]) -> list[Line]:
-    """What closes the parts of a half section: pieces of the axis from border to border, upwards, the part at the left."""
+    """What closes the parts of a half section: pieces of the axis, from border to border upwards, parts at the left."""
     ends = [points[end] for points, b in half for end, axis in zip((0, -1), b.on_axis, strict=True) if axis]
     above = [int(owner) for owner in column[np.flatnonzero(np.diff(column, append=0))]]  # from the top down
     ends.sort(key=lambda point: point[1])
@@ -149,7 +149,7 @@ def _axis_edges(half: Sequence[tuple[Floats, Border]], column: NDArray[np.intege
 
 def _parts(edges: Sequence[Line], count: int) -> tuple[MultiPolygon, ...]:
     """The polygons that the edges enclose, by owner."""
-    shapely = _shapely()
+    shapely = require_shapely()
     owner = {}
     for line in edges:
         places = [tuple(point) for point in line.points.tolist()]
@@ -166,7 +166,7 @@ def _parts(edges: Sequence[Line], count: int) -> tuple[MultiPolygon, ...]:
     return tuple(parts)
 
 
-def _shapely() -> Any:
+def require_shapely() -> Any:
     try:
         import shapely
     except ImportError:

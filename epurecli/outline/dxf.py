@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from epurecli.errors import UsageError
-from epurecli.outline.drawing import Drawing
+from epurecli.outline.drawing import Drawing, Style
 from epurecli.pictures.palette import colour
 from epurecli.text import printable
 
@@ -24,21 +24,19 @@ def document(drawing: Drawing) -> str:
     """The text of a DXF file.
 
     Layers: one for each part, with its outer edges and holes as closed polylines; BORDERS with each border once, for
-    whoever wants no line twice; AXIS with the axis. Polylines are straight between vertices: many programs lose splines.
-    Those of parts carry, as extended data of EPURE, their part's name and where the design comes from.
+    whoever wants no line twice; AXIS with the axis. Polylines are straight between vertices: many programs lose
+    splines. Those of parts carry, as extended data of EPURE, the part's name and where the design comes from.
 
     Raises: UsageError: ezdxf is missing, or the scale is not known.
     """
-    ezdxf = _ezdxf()
-    if drawing.style.scale_mm is None:
-        raise UsageError("a DXF needs the edge of a pixel in mm", "--scale 3.5, or scale_mm=3.5")
+    ezdxf = require(drawing.style)
     file = ezdxf.new(VERSION, units=MILLIMETRES)
     file.appids.add(APPLICATION)
     file.linetypes.add("CENTER", [50.8, 31.75, -6.35, 6.35, -6.35], description="Center ____ _ ____ _ ____")
     facts = {
         "design": drawing.name,
         "section": "half" if drawing.style.half else "full",
-        "scale_mm": f"{drawing.style.scale_mm:g}",
+        "scale_mm": f"{drawing.style.pixel:.10g}",
         **drawing.facts,
     }
     for key, value in facts.items():
@@ -63,7 +61,7 @@ def document(drawing: Drawing) -> str:
 
 
 def layer_names(components: Sequence[str]) -> list[str]:
-    """A layer's name for each component: without what DXF forbids, and each another whatever the case of its letters."""
+    """A layer's name for each component: nothing in it that DXF forbids, and all differ whatever their case."""
     taken = {BORDERS.lower(), AXIS.lower(), "0", "defpoints"}
     names = []
     for component in components:
@@ -89,7 +87,12 @@ def _line(text: str) -> str:
     return plain.decode(errors="ignore")
 
 
-def _ezdxf() -> Any:
+def require(style: Style) -> Any:
+    """The package ezdxf. Raises: UsageError: it is missing, or the scale is not known."""
+    if style.scale_mm is None:
+        raise UsageError(
+            "a DXF is in mm: it needs the edge of a pixel", "such as --scale 3.5 (in Python scale_mm=3.5) for 3.5 mm"
+        )
     try:
         import ezdxf
     except ImportError:

@@ -13,7 +13,7 @@ import numpy as np
 from epurecli.outline.chains import Floats, Ints, cross
 from epurecli.outline.smooth import REACH
 
-TOLERANCE = 0.05  # pixels along the gate
+TOLERANCE = 0.02  # pixels along the gate
 MARGIN = 0.02  # of REACH, left for making areas good
 
 
