@@ -5,13 +5,16 @@ order, such vertices leave every pixel centre on its own side whatever t is, as 
 corner lies a square of four centres, and within it the border joins those sides whose ends have different owners. So
 pixels stay what they are and borders cannot cross, and t is free to make them smooth:
 
-    minimise    sum_k |d_(k+1) - d_k|^2 / ((h_k + h_(k+1)) / 2),    d_k = (P_k - P_(k-1)) / h_k,   h_k = |P_k - P_(k-1)|
+    minimise    sum_k ((n_k . b_k)^2 + 0.1 (a_k . b_k)^2) / h_k
+    where       b_k = (P_(k+1) - P_k) / l_(k+1) - (P_k - P_(k-1)) / l_k,    l_k = |P_k - P_(k-1)|
     subject to  |t| <= reach,   the area on either side of each arc as pixels have it
 
-which is the integral of the squared curvature. Across the axis the neighbour is the mirrored vertex; junctions stay
-where they are. With the h of the last round it is a quadratic programme, solved by the alternating direction method of
-multipliers (Boyd et al., 2011; Stellato et al., "OSQP", 2020). It is a surface net (Gibson, "Constrained elastic
-surface nets", 1998) in the plane; with h = 1, as there, slanted borders keep the waves of their staircase.
+with h_k the mean of l_k and l_(k+1), a_k and n_k along and across the border. This is the integral of the squared
+curvature, but that what comes from uneven steps along a border counts for little. (Where it counts in full, as in a
+surface net, slanted borders keep the waves of their staircase: Gibson, "Constrained elastic surface nets", 1998.)
+Across the axis the neighbour is the mirrored vertex; junctions stay where they are. With lengths and directions of the
+last round it is a quadratic programme, solved by the alternating direction method of multipliers (Boyd et al., 2011;
+Stellato et al., "OSQP", 2020).
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ from scipy.sparse.linalg import splu
 from epurecli.outline.chains import Chains, Floats
 
 REACH = 0.49
-ROUNDS, SWEEPS = 8, 10  # lengths are measured anew in each round
-SHORTEST = 0.5  # h at least, in pixels
+ROUNDS, SWEEPS = 8, 6  # lengths and directions are measured anew in each round
+ALONG = 0.1
+SHORTEST = 0.3  # pixels, of the lengths
 STIFFNESS = 1.0  # of the multipliers' method
 
 
@@ -60,16 +64,19 @@ def keep_areas(chains: Chains, t: Floats, reach: float = REACH) -> Floats:
 
 def _bending(chains: Chains, points: Floats) -> tuple[sparse.csr_array, Floats]:
     """Matrix (n, n) and vector (n,): the derivative of the bending by t is matrix @ t + vector."""
-    count = len(chains.places)
-    length = np.hypot(*np.diff(points, axis=0).T).clip(SHORTEST)
-    before, after = length[chains.places - 1], length[chains.places]
-    weight = ((before + after) / 2) ** -0.5
-    start = np.zeros((count, 2))
-    change = sparse.csr_array((2 * count, count))  # of what is squared, in x and in y, by t
-    for offset, times in ((-1, weight / before), (0, -weight / before - weight / after), (1, weight / after)):
-        place = chains.places + offset
-        start += times[:, None] * chains.base[place]
-        entries = (times[:, None] * chains.slide[place]).reshape(-1)
-        where = np.arange(2 * count), chains.vertex[place].repeat(2)
-        change += sparse.csr_array((entries, where), shape=change.shape)
+    count, here = len(chains.places), chains.places
+    lengths = np.hypot(*np.diff(points, axis=0).T).clip(SHORTEST)
+    before, after = lengths[here - 1], lengths[here]
+    along = points[here + 1] - points[here - 1]
+    along /= np.hypot(*along.T).clip(SHORTEST)[:, None]
+    axes = np.stack([along[:, ::-1] * (1, -1), np.sqrt(ALONG) * along])  # (2, n, 2)
+    axes /= np.sqrt((before + after) / 2)[:, None]
+    start = np.zeros((2, count))
+    entries = []
+    for step, times in ((-1, 1 / before), (0, -1 / before - 1 / after), (1, 1 / after)):
+        start += times * (axes * chains.base[here + step]).sum(2)
+        entries.append(times * (axes * chains.slide[here + step]).sum(2))
+    columns = np.concatenate([np.tile(chains.vertex[here + step], 2) for step in (-1, 0, 1)])
+    where = np.tile(np.arange(2 * count), 3), columns
+    change = sparse.csr_array((np.concatenate(entries, None), where), shape=(2 * count, count))  # of b by t
     return 2 * (change.T @ change), 2 * change.T @ start.reshape(-1)
