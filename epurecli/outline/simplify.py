@@ -29,6 +29,8 @@ def thinned(points: Floats, slide: Floats, t: Floats) -> Floats:
     left = points + slide * np.maximum(np.minimum(TOLERANCE, most - t), 0)[:, None]
     right = points + slide * np.minimum(np.maximum(-TOLERANCE, -most - t), 0)[:, None]
     stay = _stay(points, left, right)
+    if len(stay) == len(points):
+        return points
     area = cross(points[:-1], points[1:]).sum()
     moved = _with_area(points[stay], slide[stay], t[stay], area)
     same = abs(cross(moved[:-1], moved[1:]).sum() - area) < 1e-6 and _passes_gates(moved, stay, points, slide, t)

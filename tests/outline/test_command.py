@@ -198,7 +198,7 @@ def test_several_are_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("names", [("a", "A", "b"), ("../x", "y", "z"), ("a\nb", "y", "z"), ("", "y", "z")])
 def test_names_that_are_no_files(names: tuple[str, ...], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="name|same file"):
+    with pytest.raises(UsageError, match=r"name|same file"):
         designs(names=names).to_svg(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
