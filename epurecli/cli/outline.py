@@ -56,7 +56,9 @@ def outline(
     unit = f"{scale:g} mm a pixel" if scale is not None else "in pixels, whose size is not known (--scale MM)"
     section = "half" if half else "full"
     console.say(f"outlines: {done.folder}")
-    console.note(f"{done.count:,} designs as {', '.join(formats)}; {section} section, {unit}")
+    console.note(
+        f"{done.count:,} design{'s' if done.count != 1 else ''} as {', '.join(formats)}; {section} section, {unit}"
+    )
     console.note(f"areas of their parts: {done.folder / 'manifest.csv'}")
 
 

@@ -153,7 +153,7 @@ def test_borders_run_smoothly_through_the_axis() -> None:
 
 def test_generated_and_drawn_designs() -> None:
     """The bars of the issue; `bench_outline.py` has 1,000 and 500."""
-    for labels in (*generated(60), *drawn_by_hand(40)):
+    for labels in (*generated(30), *drawn_by_hand(20)):
         drawing = draw(labels, COMPONENTS, "t", Style(scale_mm=3.5))
         check(drawing, labels, area=1e-3)
         assert sum(drawing.areas) == pytest.approx(2 * (labels > 0).sum() * 3.5**2, rel=1e-3)

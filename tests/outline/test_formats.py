@@ -239,7 +239,7 @@ def test_geojson(hollow: Labels, style: Style) -> None:
 
 
 def test_all_formats_of_generated_and_drawn_designs() -> None:
-    for labels in (*generated(4), *drawn_by_hand(4)):
+    for labels in (*generated(2), *drawn_by_hand(2)):
         drawing = drawing_of(labels)
         file = recovered(dxf.document(drawing))
         paths = {p.get("data-part"): p.get("d") for p in ET.fromstring(svg.document(drawing)).iter(f"{SVG}path")}
