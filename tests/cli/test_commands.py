@@ -93,7 +93,7 @@ def test_doctor(epure) -> None:
 def test_help_lists_every_command(epure) -> None:
     result = epure("--help")
     assert result.code == 0
-    for command in ("train", "sample", "count-params", "doctor", "models", "data"):
+    for command in ("train", "sample", "outline", "count-params", "doctor", "models", "data"):
         assert f" {command} " in result.out
         assert epure(command, "--help").code == 0
 
