@@ -86,10 +86,7 @@ def test_drawings_of_ones_own_and_shards(epure, sampled: Path, tmp_path: Path) -
     assert (len(found["names"]), found["faults"][3][1]) == (6, 0)  # what was never drawn is not empty
     shards = epure_api.read(sampled).save(tmp_path / "shards", format="npz")
     assert epure("explore", shards, "--out", tmp_path / "b.html").code == 0
-    assert (
-        held(tmp_path / "b.html")["faults"]
-        == held(tmp_path / "a.html")["faults"][:3] + held(tmp_path / "b.html")["faults"][3:]
-    )
+    assert held(tmp_path / "b.html")["columns"]["bt_px"][0] == found["columns"]["bt_px"][0]
 
 
 @pytest.mark.parametrize(("what", "code", "said"), [("nowhere", 4, "no such folder"), ("empty", 2, "holds no samples")])

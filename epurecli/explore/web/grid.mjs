@@ -26,17 +26,17 @@ export function grid(app) {
     return tiles.get(i);
   }
 
-  function dress(i) {
+  function dress(i, reached) {
     const { item, open, star, marks, value } = tile(i), { state } = app, column = data.columns[state.sort];
     const why = faults(data, i), letter = LETTERS[state.compared.indexOf(i)], starred = state.stars.has(i);
-    const words = [data.valid[i] ? null : `✗ ${why}`, letter ? `compare ${letter}` : null, state.notes.has(i) ? "note" : null];
+    const words = [why && `✗ ${why}`, letter && `compare ${letter}`, state.notes.has(i) && "note"];
     marks.textContent = words.filter(Boolean).join(" · ");
     value.textContent = column ? `${column.name} ${number(column.values[i])}` : "";
     star.textContent = starred ? "★" : "☆";
     star.setAttribute("aria-label", `star ${data.names[i]}`);
     star.setAttribute("aria-pressed", String(starred));
     item.className = `${data.valid[i] ? "" : "faulty"} ${i === state.current ? "current" : ""}`;
-    open.tabIndex = i === stop() ? 0 : -1;
+    open.tabIndex = i === reached ? 0 : -1;
     if (i === state.current) open.setAttribute("aria-current", "true");
     else open.removeAttribute("aria-current");
   }
@@ -61,7 +61,8 @@ export function grid(app) {
       grow(MORE);
       byId("none").hidden = rows.length > 0;
     }
-    for (let at = 0; at < made; at++) dress(rows[at]);
+    const reached = stop();
+    for (let at = 0; at < made; at++) dress(rows[at], reached);
   }
 
   function across() {
