@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from epurecli.api.completing import observed_of
 from epurecli.api.designs import Designs
 from epurecli.api.run_data import open_run_data
 from epurecli.api.sampling import Sampling, prepare, steps_told
 from epurecli.checkpoint import TrainedModel, load_model, newest_run
 from epurecli.config import RunConfig
 from epurecli.data.dataset import Dataset
-from epurecli.data.partial import Observed
 from epurecli.errors import NotFound, UsageError
 from epurecli.listener import QUIET, Listener
 from epurecli.models.registry import REGISTRY, entry_of
 from epurecli.sample.conditions import Value, from_values
-from epurecli.sample.names import parse_component, parse_mode
+from epurecli.sample.names import parse_mode
 from epurecli.sample.request import SampleOptions
 from epurecli.types import Mode
 
@@ -177,7 +177,7 @@ class Run:
             mode=Mode.INPAINTING,
             seed=seed,
             conditions=table,
-            partial=self._observed(designs),
+            partial=observed_of(designs, self.components, tuple(self.config.model.image_size)),
             has_truth=designs.truth is not None,
             draws=draws,
             keep_draws=keep_draws,
@@ -231,6 +231,23 @@ class Run:
         export_folder(self.trained, out, names=graphs, verify=verify, overwrite=overwrite, report=report)
         return out
 
+    def card(self, *, license: str = "unknown", overwrite: bool = False) -> Path:
+        """Write README.md into the run folder, so that it can be published: see docs/card.md.
+
+        Its figures are those of the report in `report/` there, which is made first where there is none.
+
+        Args:
+            license: of the weights, as model hubs name it: apache-2.0, cc-by-4.0, ...
+            overwrite: whether to replace an earlier card, and a report of other weights.
+
+        Raises: UsageError: a README that is no card, or not to be replaced; NotFound, DataError: of the data.
+        """
+        from epurecli.api.card import write_card
+
+        return write_card(
+            self.trained, self.evaluate, lambda: self.sample(24, mode="unconditional").sheet(), license, overwrite
+        )
+
     @property
     def summary(self) -> str:
         """One line: which weights these are."""
@@ -265,21 +282,6 @@ class Run:
             raise UsageError(f"condition {twice[0]!r} is given twice")
         named |= values
         return from_values(named, self.trained.scaler.columns, count, seed) if named else None
-
-    def _observed(self, designs: Designs) -> Observed:
-        """What is given of designs, and what is known of the rest, in the model's order of components."""
-        size = tuple(self.config.model.image_size)
-        if designs.images.shape[2:] != size:
-            sizes = ["x".join(map(str, pair)) for pair in (designs.images.shape[2:], size)]
-            raise UsageError(f"the images are {sizes[0]} (height x width); the model was trained on {sizes[1]}")
-        places = [parse_component(name, self.components) for name in designs.components]
-        whole = designs.images if designs.truth is None else designs.truth
-        shown = np.where(designs.given[:, :, None, None], designs.images, whole)
-        images = np.zeros((len(designs), len(self.components), *size), np.uint8)
-        mask = np.zeros(images.shape[:2], bool)
-        images[:, places] = shown
-        mask[:, places] = designs.given if designs.partial else True
-        return Observed(designs.names, images, mask)
 
     def _draw(self, options: SampleOptions, backend: str) -> Designs:
         sampling = prepare(self.trained, options, backend=backend, device=self.device, listener=self.listener)

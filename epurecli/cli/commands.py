@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from epurecli.cli import count_params, data, doctor, evaluate, explore, export, models, sample, show, train
+from epurecli.cli import card, count_params, data, doctor, evaluate, explore, export, models, sample, show, train
 
 
 def register(app: typer.Typer) -> None:
@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export.export)
     app.command("evaluate")(evaluate.evaluate)
     app.command("compare")(evaluate.compare)
+    app.command("card")(card.card)
     app.command("explore")(explore.explore)
     app.command("show")(show.show)
     app.command("count-params")(count_params.count_params)
