@@ -259,9 +259,9 @@ class Designs:
 
         Args:
             title: what it says above (default: the file's name).
-            values: further numbers, one a design: a frame, or lists by name.
+            values: further numbers or words, one a design: a frame, or lists by name.
 
-        Raises: UsageError: the file exists, there is no design, or not one number a design; CannotWrite.
+        Raises: UsageError: the file exists, there is no design, or not one value a design; CannotWrite.
         """
         from epurecli.explore import write_explorer
 

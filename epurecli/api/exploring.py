@@ -21,6 +21,8 @@ from epurecli.sample.layout import MANIFEST
 MOST = 5000  # designs in a file that is to travel by mail: about 1 MB
 _TRUTH = {"true": 1.0, "false": 0.0}
 
+Values = NDArray[np.float64] | tuple[str, ...]
+
 
 def explore(
     folder: str | Path,
@@ -30,7 +32,7 @@ def explore(
     overwrite: bool = False,
     listener: Listener = QUIET,
 ) -> Path:
-    """Write the designs of a folder as one HTML file, with every column of numbers that its CSV files have of them.
+    """Write the designs of a folder as one HTML file, with every column that its CSV files have of them.
 
     Args:
         folder: samples, designed or kept designs, a data set, or PNGs of one's own.
@@ -73,10 +75,10 @@ def _spread(count: int, most: int, listener: Listener) -> NDArray[np.int64]:
     return np.linspace(0, max(count - 1, 0), min(count, most)).round().astype(np.int64)
 
 
-def _from_csv(folder: Path, designs: Designs, listener: Listener) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """The columns of numbers in a folder's CSV files, for the designs that their rows name. What stands there as a
-    condition already is not repeated."""
-    known = dict(zip(designs.columns, designs.values.T, strict=True))
+def _from_csv(folder: Path, designs: Designs, listener: Listener) -> Iterator[tuple[str, Values]]:
+    """The columns of a folder's CSV files, for the designs that their rows name. What stands there as a condition
+    already is not repeated."""
+    known: dict[str, Values] = dict(zip(designs.columns, designs.values.T, strict=True))
     for path in sorted(folder.glob("*.csv")):
         if path.name == MANIFEST or path.name.startswith("."):
             continue
@@ -89,12 +91,12 @@ def _from_csv(folder: Path, designs: Designs, listener: Listener) -> Iterator[tu
             if name not in known:
                 known[name] = values
                 yield name, values
-            elif not np.allclose(values, known[name], rtol=1e-6, equal_nan=True):
+            elif not _same(values, known[name]):
                 yield f"{path.stem}: {name}", values
 
 
-def _columns(table: CsvFile, names: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Its columns of numbers, (B,) each, NaN for a design that has none."""
+def _columns(table: CsvFile, names: Sequence[str]) -> Iterator[tuple[str, Values]]:
+    """Its columns, (B,) each: numbers, NaN for a design that has none, or words. What is empty is left out."""
     if table.twice is not None:
         raise DataError(f"{table.path}: {table.twice}")
     place = {name: k for k, name in enumerate(names)}
@@ -106,11 +108,16 @@ def _columns(table: CsvFile, names: Sequence[str]) -> Iterator[tuple[str, NDArra
     rows = [row for row, cell in enumerate(cells) if cell in place]
     if len({cells[row] for row in rows}) < len(rows):
         raise DataError(f"{table.path}: column {key} names a design twice")
+    of = {place[cells[row]]: row for row in rows}  # design -> row
     for column in table.names:
-        values = np.full(len(names), np.nan)
-        values[[place[cells[row]] for row in rows]] = _numbers(table, column)[rows]
-        if column != key and np.isfinite(values).any():
-            yield column, values
+        texts, numbers = table.column(column), _numbers(table, column)
+        said = [texts[row] for row in rows if texts[row]]
+        if column == key or not said:
+            continue
+        if 2 * np.isfinite(numbers[rows]).sum() >= len(said):
+            yield column, np.array([numbers[of[k]] if k in of else np.nan for k in range(len(names))])
+        else:
+            yield column, tuple(texts[of[k]] if k in of else "" for k in range(len(names)))
 
 
 def _numbers(table: CsvFile, column: str) -> NDArray[np.float64]:
@@ -119,3 +126,9 @@ def _numbers(table: CsvFile, column: str) -> NDArray[np.float64]:
     if {word for word in words if word} <= _TRUTH.keys():
         return np.array([_TRUTH.get(word, np.nan) for word in words])
     return table.numbers(column)[0]
+
+
+def _same(values: Values, others: Values) -> bool:
+    if isinstance(values, tuple) or isinstance(others, tuple):
+        return values is others
+    return bool(np.allclose(values, others, rtol=1e-6, equal_nan=True))

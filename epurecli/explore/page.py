@@ -30,14 +30,15 @@ _POLICY = (
     "default-src 'none'; script-src '{script}'; style-src '{style}'; img-src data:; base-uri 'none'; form-action 'none'"
 )
 _DIGITS = 6  # significant, of what is no whole number
+_LONGEST = 200  # characters of a word
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """A number of each design; NaN where it has none."""
+    """A number of each design, NaN where it has none; or words, which are shown, and neither sorted nor drawn."""
 
     name: str
-    values: NDArray[np.float64]  # (N,)
+    values: NDArray[np.float64] | tuple[str, ...]  # (N,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +86,12 @@ def _table(shown: Shown, digest: str) -> bytes:
     _, height, width = shown.labels.shape
     found = shown.faults
     faults = np.stack([found.objects, found.empty, found.stray, found.gap, found.overlap], 1)
-    columns = [column for column in shown.columns if np.isfinite(column.values).any()]
+    numbers, words = [], []
+    for column in shown.columns:
+        if isinstance(column.values, tuple):
+            words.append({"name": column.name, "values": [_cut(text) for text in column.values]})
+        elif np.isfinite(column.values).any():
+            numbers.append({"name": column.name, "values": [_short(value) for value in column.values]})
     tree = {
         "digest": digest,
         "height": height,
@@ -93,12 +99,17 @@ def _table(shown: Shown, digest: str) -> bytes:
         "side": shown.side.value,
         "names": list(shown.names),
         "components": [{"name": name, "colour": css(colour(c))} for c, name in enumerate(shown.components)],
-        "columns": [{"name": column.name, "values": [_short(value) for value in column.values]} for column in columns],
+        "columns": numbers,
+        "words": words,
         "faults": faults.tolist(),
         "valid": found.valid.astype(int).tolist(),
         "stray_allowed": STRAY_ALLOWED,
     }
     return json.dumps(tree, separators=(",", ":")).encode()
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _short(value: float) -> float | int | None:

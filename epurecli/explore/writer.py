@@ -17,6 +17,8 @@ from epurecli.version import __version__
 NAME = "explorer.html"
 _BLOCK = 2048  # designs whose faults are counted at a time
 
+Named = tuple[str, NDArray[np.float64] | tuple[str, ...]]
+
 
 def check_target(path: str | Path, overwrite: bool) -> Path:
     """Raises: UsageError: a folder, or a file that is there and not to be replaced."""
@@ -45,11 +47,11 @@ def write_explorer(
     Args:
         images: (B, C, H, W) 0 to 255.
         labels: (B, H, W) the owner of each pixel: 0 the background, c + 1 component c.
-        values: columns by name, (B,) each, NaN = none. Areas and faults stand after them.
+        values: columns by name, (B,) each: numbers, NaN = none, or words. Areas and faults stand after them.
         known: (B, C) the components that a design has at all; None: all.
         title: what it says above (default: the file's name).
 
-    Raises: UsageError: the file exists, there is no design, or not one number a design; CannotWrite.
+    Raises: UsageError: the file exists, there is no design, or not one value a design; CannotWrite.
     """
     path = check_target(path, overwrite)
     if not len(images):
@@ -64,20 +66,21 @@ def write_explorer(
     return path
 
 
-def _checked(values: Iterable[tuple[str, ArrayLike]], count: int) -> Iterable[tuple[str, NDArray[np.float64]]]:
+def _checked(values: Iterable[tuple[str, ArrayLike]], count: int) -> Iterable[Named]:
     for name, given in values:
-        try:
-            array = np.asarray(given, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"column {name!r}: not numbers ({error})") from error
+        array = np.asarray(given)
         if array.shape != (count,):
-            raise UsageError(f"column {name!r}: shape {array.shape} for {count} designs", "give one number a design")
-        yield str(name), array
+            raise UsageError(f"column {name!r}: shape {array.shape} for {count} designs", "give one value a design")
+        if all(isinstance(value, str) for value in array):
+            yield str(name), tuple(map(str, array))
+            continue
+        try:
+            yield str(name), array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"column {name!r}: neither numbers nor words ({error})") from error
 
 
-def _measured(
-    images: NDArray[np.uint8], components: Sequence[str], found: Faults
-) -> Iterable[tuple[str, NDArray[np.float64]]]:
+def _measured(images: NDArray[np.uint8], components: Sequence[str], found: Faults) -> Iterable[Named]:
     areas = (images >= 128).sum((2, 3)).astype(np.float64)  # (B, C)
     yield from zip((f"{component}_px" for component in components), areas.T, strict=True)
     for name in ("stray", "gap", "overlap"):
@@ -93,7 +96,7 @@ def _faults(images: NDArray[np.uint8], known: NDArray[np.bool_] | None) -> Fault
     return Faults(**joined)
 
 
-def _apart(columns: Iterable[tuple[str, NDArray[np.float64]]]) -> list[Column]:
+def _apart(columns: Iterable[Named]) -> list[Column]:
     """Columns of different names: the second of one name gets a number."""
     found: dict[str, Column] = {}
     for name, values in columns:

@@ -68,7 +68,8 @@ def test_designed_folders_bring_their_columns(epure, sampled: Path, tmp_path: Pa
     assert columns["predicted"] == [0.05, None, 0.25, 0.35, None, 0.55]
     assert columns["valid"] == [1, None, 0, 1, None, 1]
     assert columns["designs: d_rigid"] == [0, None, 2, 3, None, 5]
-    assert "why" not in columns
+    (why,) = held(tmp_path / "a.html")["words"]
+    assert why == {"name": "why", "values": ["because", "", "because", "because", "", "because"]}
 
 
 def test_a_data_set(epure, wild: Path, tmp_path: Path) -> None:

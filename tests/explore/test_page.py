@@ -110,7 +110,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, forty: epure.Designs) -> None
         ("is a folder", lambda: forty.explorer(tmp_path)),
         ("no design to show", lambda: forty[:0].explorer(tmp_path / "b.html")),
         ("shape \\(3,\\) for 40", lambda: forty.explorer(tmp_path / "b.html", values={"x": [1, 2, 3]})),
-        ("not numbers", lambda: forty[:1].explorer(tmp_path / "b.html", values={"x": ["red"]})),
+        ("neither numbers nor words", lambda: forty[:2].explorer(tmp_path / "b.html", values={"x": [{}, "red"]})),
     ):
         with pytest.raises(epure.EpureError, match=problem):
             call()

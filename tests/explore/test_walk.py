@@ -61,7 +61,9 @@ def test_hostile_names_are_seen_as_they_are(
     page: Page, tmp_path: Path, names, downloaded, table_of, open_file, tyres, strangers
 ) -> None:
     designs = tyres(6, strangers)
-    path = designs.explorer(tmp_path / "hostile.html", title=strangers[0], values={strangers[1]: range(6)})
+    path = designs.explorer(
+        tmp_path / "hostile.html", title=strangers[0], values={strangers[1]: range(6), strangers[0]: [strangers[1]] * 6}
+    )
     open_file(page, path)
     assert names(page)[:4] == list(strangers)
     assert page.locator("h1").inner_text() == strangers[0]
@@ -76,5 +78,6 @@ def test_hostile_names_are_seen_as_they_are(
     assert b"<img" not in text
     _, text = downloaded(page, lambda: page.keyboard.press("x"))
     assert [row["name"] for row in table_of(text)] == [*strangers[:2], "'" + strangers[2]]
+    assert page.locator("#values tr", has_text=strangers[0]).locator("td").inner_text() == strangers[1]
     assert page.evaluate("window.evil") is None
     assert page.locator("img, script").count() == 3  # its own

@@ -29,6 +29,7 @@ export function compare(app) {
     byId("compare-table").replaceChildren(el("thead", {}, heads), el("tbody", {},
       line("feasible", compared.map((i) => (data.valid[i] ? "✓ yes" : `✗ ${faults(data, i)}`))),
       ...data.columns.map((column) => line(column.name, compared.map((i) => number(column.values[i])))),
+      ...data.words.map((column) => line(column.name, compared.map((i) => column.values[i]))),
       line("note", compared.map((i) => app.state.notes.get(i) ?? ""))));
   }
 

@@ -8,7 +8,7 @@ async function inflated(id) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** Names, columns (their values, null where there is none; least, largest, how many differ), and `map(i)`: the labels of a design. */
+/** Names, columns (values, null where there is none; least, largest, how many differ) and `map(i)`, a design's labels. */
 export async function load() {
   const [table, maps] = await Promise.all([inflated("table"), inflated("maps")]);
   const data = JSON.parse(new TextDecoder().decode(table));
@@ -52,9 +52,10 @@ function cell(value) {
 
 /** The table of some designs. */
 export function csv(data, rows, stars, notes) {
-  const head = ["name", "star", "note", "valid", ...data.columns.map((column) => column.name)];
+  const columns = [...data.columns, ...data.words];
+  const head = ["name", "star", "note", "feasible", ...columns.map((column) => column.name)];
   const lines = rows.map((i) => [
-    data.names[i], stars.has(i) ? 1 : 0, notes.get(i) ?? "", data.valid[i], ...data.columns.map((c) => c.values[i]),
+    data.names[i], stars.has(i) ? 1 : 0, notes.get(i) ?? "", data.valid[i], ...columns.map((column) => column.values[i]),
   ]);
   return [head, ...lines].map((line) => line.map(cell).join(",") + "\r\n").join("");
 }

@@ -44,7 +44,8 @@ export function detail(app) {
     byId("parts").replaceChildren(...data.components.map((part, k) =>
       el("li", {}, swatch(part, k), ` ${part.name} `, el("span", { class: "soft" }, `${counts[k]} px`))));
     byId("values").replaceChildren(...data.columns.map((column) =>
-      el("tr", {}, el("th", { scope: "row" }, column.name), el("td", {}, number(column.values[i])))));
+      el("tr", {}, el("th", { scope: "row" }, column.name), el("td", {}, number(column.values[i])))),
+    ...data.words.map((column) => el("tr", {}, el("th", { scope: "row" }, column.name), el("td", {}, column.values[i]))));
   }
 
   return { draw, svg, write: () => note.focus() };
