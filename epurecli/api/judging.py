@@ -99,7 +99,14 @@ def judge_model(
         samples, reference, conditional=conditional, inpainted=inpainted, model=name, seed=trained.config.training.seed
     )
     album = portray(samples, reference, conditional=conditional, inpainted=inpainted)
-    return replace(report, metrics=(*report.metrics, *honest, *bound), losses=losses_of(trained), album=album)
+    return replace(
+        report,
+        metrics=(*report.metrics, *honest, *bound),
+        losses=losses_of(trained),
+        album=album,
+        weights=trained.digest,
+        data=dataset.digest,
+    )
 
 
 def blocks_to_draw(dataset: Dataset, count: int) -> int:

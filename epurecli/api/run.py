@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from epurecli.api import pictures
 from epurecli.api.asked import conditions_of, observed_of
 from epurecli.api.designing import Designed, Designer
 from epurecli.api.designs import Designs
@@ -309,6 +309,23 @@ class Run:
         export_folder(self.trained, out, names=graphs, verify=verify, overwrite=overwrite, report=report)
         return out
 
+    def card(self, *, license: str = "unknown", overwrite: bool = False) -> Path:
+        """Write README.md into the run folder, so that it can be published: see docs/card.md.
+
+        Its figures are those of the report in `report/` there, which is made first where there is none.
+
+        Args:
+            license: of the weights, as model hubs name it: apache-2.0, cc-by-4.0, ...
+            overwrite: whether to replace an earlier card, and a report of other weights.
+
+        Raises: UsageError: a README that is no card, or not to be replaced; NotFound, DataError: of the data.
+        """
+        from epurecli.api.card import write_card
+
+        return write_card(
+            self.trained, self.evaluate, lambda: self.sample(24, mode="unconditional").sheet(), license, overwrite
+        )
+
     @property
     def summary(self) -> str:
         """One line: which weights these are."""
@@ -327,8 +344,7 @@ class Run:
             "modes": ", ".join(self.modes),
             "best epoch": f"{self.trained.epoch}, loss {self.trained.metric:.4g}",
         }
-        rows = "".join(f"<tr><th>{key}</th><td>{html.escape(value[:500])}</td></tr>" for key, value in facts.items())
-        return f"<table>{rows}</table>{self.conditions.head(30).to_html()}"
+        return pictures.facts_html(facts) + str(self.conditions.head(30).to_html())
 
     def _draw(self, options: SampleOptions, backend: str) -> Designs:
         sampling = prepare(self.trained, options, backend=backend, device=self.device, listener=self.listener)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import typer
 
 from epurecli.cli import (
+    card,
     count_params,
     data,
     design,
     doctor,
     evaluate,
+    explore,
     export,
     models,
     outline,
@@ -29,6 +31,8 @@ def register(app: typer.Typer) -> None:
     app.command("evaluate")(evaluate.evaluate)
     app.command("compare")(evaluate.compare)
     app.command("outline")(outline.outline)
+    app.command("card")(card.card)
+    app.command("explore")(explore.explore)
     app.command("show")(show.show)
     app.command("count-params")(count_params.count_params)
     app.command("models")(models.models)

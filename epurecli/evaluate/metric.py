@@ -71,6 +71,8 @@ class Report:
         notes: sentences that a reader of the figures must know.
         losses: how the model was trained, where that is known.
         album: pictures of what was judged, from `portray`; only `report.html` holds them.
+        weights: digest of the weights that drew the samples; None: of no run, or not known.
+        data: digest of the data set that they were held against; likewise.
     """
 
     model: str
@@ -81,6 +83,8 @@ class Report:
     notes: tuple[str, ...] = ()
     losses: tuple[LossCurve, ...] = ()
     album: Album | None = field(default=None, repr=False, compare=False)
+    weights: str | None = None
+    data: str | None = None
 
     def __getitem__(self, key: tuple[str, str]) -> Metric:
         """The metric named by (group, name).

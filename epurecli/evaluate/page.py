@@ -15,11 +15,16 @@ from epurecli.evaluate.summary import Cell, Row, Summary, summarise
 
 _BETTER = {Better.LOWER: "lower", Better.HIGHER: "higher", Better.FLOOR: "nearest the floor"}
 
-STYLE = """
+TOKENS = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --line: #d0d7de; --soft: #f3f5f7; --real: #b5bcc4; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e9ec; --paper: #15181c; --line: #3a4048; --soft: #20252b; --real: #59616a; }
 }
+"""  # the colours of every page, by day and by night
+
+STYLE = (
+    TOKENS
+    + """
 body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 2rem auto;
   max-width: 78rem; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
@@ -41,6 +46,7 @@ svg .real { fill: var(--real); }
 svg .axis { stroke: var(--ink); }
 svg .floor { stroke: var(--ink); stroke-width: 1.5; stroke-dasharray: 3 2; }
 """
+)
 
 _SCRIPT = """
 "use strict";

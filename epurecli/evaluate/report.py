@@ -132,4 +132,6 @@ def _report(entry: dict) -> Report:
         histograms=tuple(histogram(h) for h in entry["histograms"]),
         notes=tuple(entry["notes"]),
         losses=tuple(curve(c) for c in entry.get("losses", ())),
+        weights=entry.get("weights"),
+        data=entry.get("data"),
     )
