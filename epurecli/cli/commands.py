@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from epurecli.cli import count_params, data, doctor, evaluate, export, models, sample, show, train
+from epurecli.cli import config, count_params, data, doctor, evaluate, export, models, sample, show, train
 
 
 def register(app: typer.Typer) -> None:
@@ -19,3 +19,4 @@ def register(app: typer.Typer) -> None:
     app.command("models")(models.models)
     app.command("doctor")(doctor.doctor)
     app.add_typer(data.app, name="data")
+    app.add_typer(config.app, name="config")

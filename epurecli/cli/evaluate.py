@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from epurecli.cli import console
+from epurecli.cli.completion import model_names, run_folders
 from epurecli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,11 +21,16 @@ Nll = Annotated[
 
 
 def evaluate(
-    what: Annotated[str, typer.Argument(help="A model (its newest finished run), or a folder of samples.")],
+    what: Annotated[
+        str,
+        typer.Argument(help="A model (its newest finished run), or a folder of samples.", autocompletion=model_names),
+    ],
     data: Annotated[
         Path | None, typer.Option(help="Real designs to hold against (default: the run's own data).")
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Run folder or .safetensors file of the model.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Run folder or .safetensors file of the model.", autocompletion=run_folders)
+    ] = None,
     num_samples: Annotated[int, typer.Option(min=10, help="Designs to sample in each mode.")] = 500,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
@@ -63,7 +69,7 @@ def evaluate(
 
 
 def compare(
-    models: Annotated[list[str], typer.Argument(help="Models to put side by side.")],
+    models: Annotated[list[str], typer.Argument(help="Models to put side by side.", autocompletion=model_names)],
     data: Annotated[Path | None, typer.Option(help="A folder of designs (default: each run's own data).")] = None,
     train: Annotated[bool, typer.Option("--train", help="Train each model first, once per seed.")] = False,
     budget: Annotated[str | None, typer.Option(help="Time limit of each training, such as 180s.")] = None,
