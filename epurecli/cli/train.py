@@ -53,6 +53,9 @@ def train(
         typer.Option(min=1, help="Train this stage only; a later one starts from the newest run of the one before."),
     ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")] = False,
+    mlflow: Annotated[
+        bool, typer.Option("--mlflow", help="Also tell MLflow: MLFLOW_TRACKING_URI, or mlflow.db here.")
+    ] = False,
 ) -> None:
     """Train a model; the run folder it makes is what `epure sample` takes.
 
@@ -103,4 +106,4 @@ def train(
         resolved = load_config(resume / "config.yaml", schema_of, set_)
     start = Start(out=out, resume=resume, init_from=init_from, stage=stage)
     with joined(devices, num_nodes, where, TrainingRanks, "training") as (ranks, where):
-        show_training(resolved, where, start, tensorboard, ranks)
+        show_training(resolved, where, start, ranks, tensorboard=tensorboard, mlflow=mlflow)

@@ -30,14 +30,15 @@ ABSENT = Absent()
 
 def differences(one: RunConfig, other: RunConfig) -> list[Difference]:
     """Every key that the resolved configs do not agree on, in the order of the first one's keys."""
-    a, b = (dict(_leaves(config.model_dump(mode="json"))) for config in (one, other))
+    a, b = (dict(leaves(config.model_dump(mode="json"))) for config in (one, other))
     pairs = ((key, a.get(key, ABSENT), b.get(key, ABSENT)) for key in {**a, **b})
     return [Difference(*pair) for pair in pairs if pair[1] is ABSENT or pair[2] is ABSENT or pair[1] != pair[2]]
 
 
-def _leaves(tree: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of a dumped config; lists and empty sections are values."""
     for key, value in tree.items():
         if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{before}{key}.")
+            yield from leaves(value, f"{before}{key}.")
         else:
             yield f"{before}{key}", value
