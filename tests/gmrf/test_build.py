@@ -22,6 +22,7 @@ def tree(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "setup.py", tmp_path)
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'trial'\nversion = '0'\n")
     (tmp_path / "epurecli" / "gmrf").mkdir(parents=True)
+    (tmp_path / "configs").mkdir()
     return tmp_path
 
 
