@@ -106,7 +106,7 @@ def to_mlflow(listener: Listener = QUIET) -> Opener:
             MlflowClient(where).get_experiment_by_name(name)
     except Exception as error:  # whatever its HTTP client or its database raises
         raise EpureError(
-            f"MLflow at {where} cannot be used: {_first_line(error)}", "look at MLFLOW_TRACKING_URI"
+            f"MLflow at {_public(where)} cannot be used: {_first_line(error)}", "look at MLFLOW_TRACKING_URI"
         ) from error
     return lambda folder, config: MLflow(where, name, folder, config, listener)
 
@@ -179,4 +179,9 @@ def _allowed(name: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return _public((str(error).strip() or type(error).__name__).splitlines()[0])
+
+
+def _public(text: str) -> str:
+    """Without the user and password that an address may hold."""
+    return re.sub(r"//[^/\s]*@", "//", text)

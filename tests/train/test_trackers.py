@@ -75,6 +75,14 @@ def test_a_server_that_cannot_be_used_is_refused_before_anything_is_made(epure, 
     assert [path.name for path in tmp_path.iterdir()] == ["text.db"]
 
 
+def test_a_password_in_an_address_is_not_shown(epure, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://user:secret@host/x")
+    result = epure("train", "vae", *TINY, "--mlflow", cwd=tmp_path)
+    assert result.code == 1
+    assert "nowhere://host/x" in result.err
+    assert "secret" not in result.err
+
+
 def test_a_refused_training_leaves_no_database(epure, tmp_path: Path) -> None:
     result = epure("train", "vae", *TINY, "--set", "model.image_size=[8,8]", "--mlflow", cwd=tmp_path)
     assert result.code == 2
