@@ -329,8 +329,7 @@ class Run:
     @property
     def summary(self) -> str:
         """One line: which weights these are."""
-        trained = self.trained
-        return f"model: {trained.path}, epoch {trained.epoch}, loss {trained.metric:.4g}"
+        return f"model: {self.trained.path}, epoch {self.trained.epoch}, loss {self.trained.metric:.4g}"
 
     def __repr__(self) -> str:
         return f"<Run of {self.model}: {self.path}, epoch {self.trained.epoch}, loss {self.trained.metric:.4g}>"

@@ -19,7 +19,7 @@ def card(
 ) -> None:
     """Write README.md into a run folder: data, held-out figures with floors, limits, intended use; ready for a hub."""
     from epurecli.api.card import REPORT, check_card
-    from epurecli.api.run import load
+    from epurecli.api.loading import load
     from epurecli.cli.progress import listening
 
     with listening() as listener:

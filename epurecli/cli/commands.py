@@ -6,6 +6,7 @@ import typer
 
 from epurecli.cli import (
     card,
+    config,
     count_params,
     data,
     design,
@@ -38,3 +39,4 @@ def register(app: typer.Typer) -> None:
     app.command("models")(models.models)
     app.command("doctor")(doctor.doctor)
     app.add_typer(data.app, name="data")
+    app.add_typer(config.app, name="config")

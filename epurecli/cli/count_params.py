@@ -7,12 +7,15 @@ from typing import Annotated
 import typer
 
 from epurecli.cli import console
+from epurecli.cli.completion import model_names
 
 _MET = {None: "-", True: "yes", False: "no"}
 
 
 def count_params(
-    models: Annotated[list[str] | None, typer.Argument(help="Models to count (default: all).")] = None,
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Models to count (default: all).", autocompletion=model_names)
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Count parameters of every shipped config of a model, beside what the plan claims."""

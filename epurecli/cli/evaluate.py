@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from epurecli.cli import console
+from epurecli.cli.completion import model_names, run_folders
 from epurecli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,11 +21,16 @@ Nll = Annotated[
 
 
 def evaluate(
-    what: Annotated[str, typer.Argument(help="A model (its newest finished run), or a folder of samples.")],
+    what: Annotated[
+        str,
+        typer.Argument(help="A model (its newest finished run), or a folder of samples.", autocompletion=model_names),
+    ],
     data: Annotated[
         Path | None, typer.Option(help="Real designs to hold against (default: the run's own data).")
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Run folder or .safetensors file of the model.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Run folder or .safetensors file of the model.", autocompletion=run_folders)
+    ] = None,
     num_samples: Annotated[int, typer.Option(min=10, help="Designs to sample in each mode.")] = 500,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
@@ -63,7 +69,13 @@ def evaluate(
 
 
 def compare(
-    models: Annotated[list[str], typer.Argument(help="Models to put side by side.")],
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="Models to put side by side (their newest runs), or run folders: those of one model are its seeds.",
+            autocompletion=model_names,
+        ),
+    ],
     data: Annotated[Path | None, typer.Option(help="A folder of designs (default: each run's own data).")] = None,
     train: Annotated[bool, typer.Option("--train", help="Train each model first, once per seed.")] = False,
     budget: Annotated[str | None, typer.Option(help="Time limit of each training, such as 180s.")] = None,
@@ -75,20 +87,31 @@ def compare(
 ) -> None:
     """Put models side by side in one report: mean and spread over seeds, each metric beside what real designs score."""
     from epurecli.cli.options import check_out
-    from epurecli.models.registry import entry_of
 
     check_out(out, REPORTS)
-    for model in models:
-        entry_of(model)
+    asked = [_asked(what) for what in models]
     numbers = _seeds(seeds)
     if not train and (budget is not None or numbers != [0]):
         raise UsageError("--budget and --seeds go with --train")
+    if train and any(run for _, run in asked):
+        raise UsageError("--train takes models, not run folders")
     reports = []
-    for model in models:
+    for model, run in asked:
         for number in numbers:
-            run = _train(model, data, budget, number, device) if train else None
-            reports.append(_judge(model, run, data, num_samples, number, device, nll))
+            made = _train(model, data, budget, number, device) if train else run
+            reports.append(_judge(model, made, data, num_samples, number if run is None else None, device, nll))
     _publish(reports, out, "compare")
+
+
+def _asked(what: str) -> tuple[str, Path | None]:
+    """(model, its run folder if one was named). Raises: UsageError: neither."""
+    from epurecli import checkpoint
+    from epurecli.models.registry import entry_of
+
+    if (Path(what) / "run.json").is_file():
+        return checkpoint.read_run(Path(what))["model"], Path(what)
+    entry_of(what)
+    return what, None
 
 
 def _seeds(text: str) -> list[int]:
@@ -113,14 +136,18 @@ def _train(model: str, data: Path | None, budget: str | None, seed: int, device:
     return show_training(resolved, parse_device(device))
 
 
-def _judge(model: str, run: Path | None, data: Path | None, count: int, seed: int, device: str, nll: bool) -> Report:
+def _judge(
+    model: str, run: Path | None, data: Path | None, count: int, seed: int | None, device: str, nll: bool
+) -> Report:
+    """Judge a run with designs drawn by this seed (default: the run's own, as after `compare --train`)."""
     from epurecli.api.loading import open_run
     from epurecli.cli.progress import listening
 
     with listening() as listener:
         found = open_run(model, run, device=device, listener=listener)
         console.note(f"judging {found.trained.path}, epoch {found.trained.epoch}")
-        return found.evaluate(data, num_samples=count, seed=seed, nll=nll)
+        number = found.config.training.seed if seed is None else seed
+        return found.evaluate(data, num_samples=count, seed=number, nll=nll)
 
 
 def _publish(reports: list[Report], out: Path | None, name: str) -> None:

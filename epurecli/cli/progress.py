@@ -63,8 +63,8 @@ def listening() -> Iterator[Shown]:
 class TrainingProgress:
     """Shows a run. A `Reporter` of `epurecli.training`."""
 
-    def __init__(self, progress: Progress, tensorboard: Any | None = None) -> None:
-        self.progress, self.writer = progress, tensorboard
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
         self.task: Any = None
 
     def stage(self, plan: StagePlan) -> None:
@@ -81,10 +81,9 @@ class TrainingProgress:
         self.progress.update(self.task, completed=epoch * self.steps + batch)
 
     def epoch(self, row: Mapping[str, float | int | str], improved: bool) -> None:
-        terms = {k: v for k, v in row.items() if k.startswith(("train_", "val_"))}
-        shown = "  ".join(f"{k.replace('train_', '').replace('val_', 'val ')} {v:.4g}" for k, v in terms.items())
+        from epurecli.training.reporter import terms
+
+        found = terms(row).items()
+        shown = "  ".join(f"{k.replace('train_', '').replace('val_', 'val ')} {v:.4g}" for k, v in found)
         line = f"epoch {row['epoch']:>3}  {shown}  {row['designs_per_s']:.0f} designs/s{'  *' if improved else ''}"
         console.note(line)
-        if self.writer is not None:
-            for name, value in terms.items():
-                self.writer.add_scalar(f"{row['stage']}/{name}", value, row["step"])
