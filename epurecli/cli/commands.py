@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from epurecli.cli import count_params, data, doctor, evaluate, export, models, sample, show, train
+from epurecli.cli import compare, count_params, data, doctor, evaluate, export, models, sample, show, train
 
 
 def register(app: typer.Typer) -> None:
@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
     app.command("sample")(sample.sample)
     app.command("export")(export.export)
     app.command("evaluate")(evaluate.evaluate)
-    app.command("compare")(evaluate.compare)
+    app.command("compare")(compare.compare)
     app.command("show")(show.show)
     app.command("count-params")(count_params.count_params)
     app.command("models")(models.models)

@@ -1,0 +1,60 @@
+"""Judgements that are kept: of models that draw in many steps one takes as long as a short training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from epurecli.api.cost import sampling_speed, training_cost
+from epurecli.api.run import Run
+from epurecli.evaluate import Report
+from epurecli.evaluate.album import Album
+from epurecli.evaluate.report import report_from_tree, report_tree
+from epurecli.files import open_regular, write_json
+from epurecli.version import __version__
+
+NAME = "judged.json"  # in the run folder
+
+
+def judge(run: Run, *, num_samples: int, seed: int, nll: bool = False, data: Path | None = None) -> Report:
+    """What `Run.evaluate` says of a run, and what training and drawing cost. Raises: as `Run.evaluate`."""
+    speed = sampling_speed(run.trained, run.device)
+    found = run.evaluate(data, num_samples=num_samples, seed=seed, nll=nll)
+    return replace(found, metrics=(*found.metrics, *training_cost(run.path).metrics(), speed))
+
+
+def judge_once(run: Run, *, num_samples: int, seed: int, nll: bool = False) -> Report:
+    """The same on a run's own data, kept in the run folder: where these weights were judged so before, it is read back.
+
+    Raises: as `Run.evaluate`; CannotWrite.
+    """
+    asked = {
+        "epure": __version__,
+        "weights": run.trained.digest,
+        "data": run.trained.facts["data"]["digest"],
+        "num_samples": num_samples,
+        "seed": seed,
+        "nll": nll,
+    }
+    path = run.path / NAME
+    found = _kept(path, asked)
+    if found is None:
+        found = judge(run, num_samples=num_samples, seed=seed, nll=nll)
+        album = None if found.album is None else found.album.tree()
+        write_json(path, {"asked": asked, "report": report_tree(found), "album": album})
+    return found
+
+
+def _kept(path: Path, asked: dict[str, Any]) -> Report | None:
+    """None: nothing is kept, or the answer to another question."""
+    try:
+        with open_regular(path) as file:
+            tree = json.load(file)
+        if tree["asked"] != asked:
+            return None
+        album = None if tree["album"] is None else Album.from_tree(tree["album"])
+        return replace(report_from_tree(tree["report"]), album=album)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
