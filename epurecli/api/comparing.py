@@ -68,16 +68,25 @@ def plan_trainings(
         UsageError: no such model; one named twice, or two names for the same config.
         ConfigError, NotFound, DataError: of configs and data; whatever `epure train` would refuse.
     """
-    first: list[Training] = []
+    configs: dict[str, RunConfig] = {}
     for name in names:
-        config = as_kept(_resolved(name, data, settings, budget, seeds[0], listener))
-        same = next((other.name for other in first if other.config == config), None)
+        if name in configs:
+            raise UsageError(f"{name} is named twice", hint="name each model once; seeds are for repetitions")
+        config = as_kept(_resolved(name, data, settings, budget, max(seeds), listener))  # if it fits, all do
+        same = next((other for other, known in configs.items() if known == config), None)
         if same is not None:
-            twice = f"{name} is named twice" if same == name else f"{same} and {name} are the same config"
-            raise UsageError(twice, hint="name each model once; seeds are for repetitions")
+            raise UsageError(f"{same} and {name} are the same config", hint="name it once; seeds are for repetitions")
+        configs[name] = config
+    first = []
+    for name, config in configs.items():
         with torch.random.fork_rng(devices=[]):
             dataset, _ = open_training(config, device, listener=listener)
         first.append(Training(name, config, dataset.digest))
+        if dataset.digest != first[0].digest:
+            raise UsageError(
+                f"{first[0].name} and {name} train on different data: their figures cannot stand side by side",
+                hint="--data DIR gives all of them the same",
+            )
     return [Training(t.name, _seeded(t.config, seed), t.digest) for seed in seeds for t in first]
 
 
@@ -101,7 +110,7 @@ def _resolved(
 ) -> RunConfig:
     if name in REGISTRY:
         return resolve(name, None, data, settings, budget, seed, listener)
-    if name not in shipped() and not Path(name).is_file():
+    if name not in shipped() and not name.endswith((".yaml", ".yml")) and not Path(name).is_file():
         entry_of(name)  # which says what is near
     model = load_config(name, schema_of).model.type
     return resolve(model, name, data, settings, budget, seed, listener)

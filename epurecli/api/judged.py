@@ -20,6 +20,7 @@ NAME = "judged.json"  # in the run folder
 
 def judge(run: Run, *, num_samples: int, seed: int, nll: bool = False, data: Path | None = None) -> Report:
     """What `Run.evaluate` says of a run, and what training and drawing cost. Raises: as `Run.evaluate`."""
+    run.listener.note(f"judging {run.trained.path}, epoch {run.trained.epoch}")
     speed = sampling_speed(run.trained, run.device)
     found = run.evaluate(data, num_samples=num_samples, seed=seed, nll=nll)
     return replace(found, metrics=(*found.metrics, *training_cost(run.path).metrics(), speed))

@@ -37,6 +37,7 @@ class Ended:
     command: Command
     code: int
     said: tuple[str, ...]  # the last lines on stderr
+    stopped: bool = False  # because we asked it to
 
     @property
     def fault(self) -> str:
@@ -62,6 +63,7 @@ class _Child:
     def __init__(self, command: Command, environment: dict[str, str], watcher: Watcher) -> None:
         self.command, self._watcher = command, watcher
         self._lines: deque[str] = deque(maxlen=_REMEMBERED)
+        self._stopped = False
         # A session of its own: Ctrl-C on the terminal reaches it through us alone, for a second one stops it at once.
         apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {}
         self.process = subprocess.Popen(
@@ -87,12 +89,13 @@ class _Child:
     def stop(self) -> None:
         """Ask it to save and end; the second time, to end at once."""
         if self.process.poll() is None:
+            self._stopped = True
             self.process.send_signal(signal.CTRL_BREAK_EVENT if sys.platform == "win32" else signal.SIGINT)
 
     def ended(self) -> Ended:
         """After it has ended."""
         self._reader.join()
-        return Ended(self.command, self.process.returncode, tuple(self._lines))
+        return Ended(self.command, self.process.returncode, tuple(self._lines), self._stopped)
 
     def end(self) -> None:
         """See to it that it has ended."""

@@ -150,7 +150,6 @@ def _publish(
         with listening() as listener:
             model = name if folder is None else read_run(folder)["model"]
             run = open_run(model, folder, device=device, listener=listener)
-            console.note(f"judging {run.trained.path}, epoch {run.trained.epoch}")
             asked = {"num_samples": count, "seed": run.config.training.seed if keep else 0, "nll": nll}
             found = judge_once(run, **asked) if keep else judge(run, **asked, data=data)
         reports.append(replace(found, model=name))

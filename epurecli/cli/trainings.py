@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from epurecli.api.comparing import Standing, Training
+
+_EPOCH = re.compile(r"epoch +(?P<number>\d+) .*?(?P<speed>\S+ designs/s)")  # as `epure train` says it
 
 
 def train_all(trainings: Sequence[Training], jobs: int, device: str) -> list[Path]:
@@ -102,15 +105,18 @@ class _Watcher:
         self._tasks[command] = self._progress.add_task(command.name, total=None, extra="")
 
     def said(self, command: Command, line: str) -> None:
-        if line.startswith("epoch") and command in self._tasks:
-            self._progress.update(self._tasks[command], extra=line)
+        found = _EPOCH.match(line)
+        if found and command in self._tasks:
+            self._progress.update(self._tasks[command], completed=int(found["number"]), extra=found["speed"])
 
     def ended(self, how: Ended) -> None:
         self._progress.update(self._tasks[how.command], visible=False)
         self._progress.advance(self._all)
-        if how.code:
+        if how.code and how.stopped:
+            console.note(f"{how.command.name}: stopped")
+        elif how.code:
             self.faults.append(f"{how.command.name}: {how.fault}")
             console.warn(self.faults[-1])
-            return
-        training = self._trainings[how.command]
-        console.note(_result(training, _finished(training)))
+        else:
+            training = self._trainings[how.command]
+            console.note(_result(training, _finished(training)))

@@ -32,6 +32,7 @@ th button:focus-visible { outline: 2px solid currentColor; }
 th[aria-sort=ascending] button::after { content: " \\25B2"; }
 th[aria-sort=descending] button::after { content: " \\25BC"; }
 .spread { opacity: .7; font-size: .85em; white-space: nowrap; }
+td:not(.text) { white-space: nowrap; }
 .rank { display: inline-block; min-width: 1.6em; opacity: .7; font-size: .85em; }
 .best { font-weight: 700; }
 .at-floor::after { content: " \\2713"; }
