@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from epurecli.api.judging import reference_of
 from epurecli.api.training import open_training, resolve
 from epurecli.checkpoint import as_kept, read_run
 from epurecli.config import RunConfig, load_config, shipped
@@ -66,7 +67,7 @@ def plan_trainings(
 
     Raises:
         UsageError: no such model; one named twice, or two names for the same config.
-        ConfigError, NotFound, DataError: of configs and data; whatever `epure train` would refuse.
+        ConfigError, NotFound, DataError: of configs and data; whatever `epure train` and `epure evaluate` would refuse.
     """
     configs: dict[str, RunConfig] = {}
     for name in names:
@@ -81,6 +82,8 @@ def plan_trainings(
     for name, config in configs.items():
         with torch.random.fork_rng(devices=[]):
             dataset, _ = open_training(config, device, listener=listener)
+        if not first:
+            reference_of(dataset)  # whether there are designs enough to judge by
         first.append(Training(name, config, dataset.digest))
         if dataset.digest != first[0].digest:
             raise UsageError(
