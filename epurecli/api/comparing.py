@@ -78,7 +78,7 @@ def plan_trainings(
         if same is not None:
             raise UsageError(f"{same} and {name} are the same config", hint="name it once; seeds are for repetitions")
         configs[name] = config
-    first = []
+    first: list[Training] = []
     for name, config in configs.items():
         with torch.random.fork_rng(devices=[]):
             dataset, _ = open_training(config, device, listener=listener)

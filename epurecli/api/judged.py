@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,42 +18,46 @@ from epurecli.version import __version__
 NAME = "judged.json"  # in the run folder
 
 
-def judge(run: Run, *, num_samples: int, seed: int, nll: bool = False, data: Path | None = None) -> Report:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a run is judged; see `Run.evaluate`."""
+
+    num_samples: int
+    completions: int
+    seed: int = 0
+    nll: bool = False
+
+
+def judge(run: Run, asked: Asked, data: Path | None = None) -> Report:
     """What `Run.evaluate` says of a run, and what training and drawing cost. Raises: as `Run.evaluate`."""
     run.listener.note(f"judging {run.trained.path}, epoch {run.trained.epoch}")
     speed = sampling_speed(run.trained, run.device)
-    found = run.evaluate(data, num_samples=num_samples, seed=seed, nll=nll)
+    found = run.evaluate(data, **asdict(asked))
     return replace(found, metrics=(*found.metrics, *training_cost(run.path).metrics(), speed))
 
 
-def judge_once(run: Run, *, num_samples: int, seed: int, nll: bool = False) -> Report:
+def judge_once(run: Run, asked: Asked) -> Report:
     """The same on a run's own data, kept in the run folder: where these weights were judged so before, it is read back.
 
     Raises: as `Run.evaluate`; CannotWrite.
     """
-    asked = {
-        "epure": __version__,
-        "weights": run.trained.digest,
-        "data": run.trained.facts["data"]["digest"],
-        "num_samples": num_samples,
-        "seed": seed,
-        "nll": nll,
-    }
+    weights, data = run.trained.digest, run.trained.facts["data"]["digest"]
+    question = {"epure": __version__, "weights": weights, "data": data, **asdict(asked)}
     path = run.path / NAME
-    found = _kept(path, asked)
+    found = _kept(path, question)
     if found is None:
-        found = judge(run, num_samples=num_samples, seed=seed, nll=nll)
+        found = judge(run, asked)
         album = None if found.album is None else found.album.tree()
-        write_json(path, {"asked": asked, "report": report_tree(found), "album": album})
+        write_json(path, {"asked": question, "report": report_tree(found), "album": album})
     return found
 
 
-def _kept(path: Path, asked: dict[str, Any]) -> Report | None:
+def _kept(path: Path, question: dict[str, Any]) -> Report | None:
     """None: nothing is kept, or the answer to another question."""
     try:
         with open_regular(path) as file:
             tree = json.load(file)
-        if tree["asked"] != asked:
+        if tree["asked"] != question:
             return None
         album = None if tree["album"] is None else Album.from_tree(tree["album"])
         return replace(report_from_tree(tree["report"]), album=album)

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from epurecli.cli import console
+from epurecli.cli.evaluate import Completions, Nll, NumSamples
 from epurecli.cli.report import REPORTS, publish
 from epurecli.cli.trainings import train_all
 from epurecli.errors import UsageError
@@ -33,11 +34,10 @@ def compare(
     seeds: Annotated[str, typer.Option(help="Seeds of the trainings: 0,1,2.")] = "0",
     jobs: Annotated[int, typer.Option(min=1, help="Trainings beside each other, which share the cores.")] = 1,
     set_: Annotated[list[str], typer.Option("--set", help="Override a key of every config (repeatable).")] = [],  # noqa: B006
-    num_samples: Annotated[int, typer.Option(min=10, help="Designs to sample in each mode.")] = 500,
+    num_samples: NumSamples = 500,
+    completions: Completions = 3000,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    nll: Annotated[
-        bool, typer.Option("--nll", help="Also bound the likelihood of the test designs (nats per design).")
-    ] = False,
+    nll: Nll = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default: reports/compare-<n>).")] = None,
 ) -> None:
     """Put models side by side in one report: mean and spread over seeds, each metric beside what real designs score.
@@ -49,15 +49,16 @@ def compare(
 
     check_out(out, REPORTS)
     numbers = _seeds(seeds)
+    asked = {"num_samples": num_samples, "completions": completions, "nll": nll}
     if not train:
         _refuse_without_train({"--budget": budget, "--seeds": numbers != [0], "--jobs": jobs > 1, "--set": set_})
-        _publish([(name, None) for name in _known(models)], data, num_samples, device, nll, out)
+        _publish([(name, None) for name in _known(models)], data, device, asked, out)
         return
     trainings = _planned(models, numbers, data, set_, budget, device, nll)
     with _says_how_to_go_on():
         folders = train_all(trainings, jobs, device)
         names = [training.name for training in trainings]
-        _publish(list(zip(names, folders, strict=True)), None, num_samples, device, nll, out, keep=True)
+        _publish(list(zip(names, folders, strict=True)), None, device, asked, out, keep=True)
 
 
 def _seeds(text: str) -> list[int]:
@@ -128,18 +129,18 @@ def _says_how_to_go_on() -> Iterator[None]:
 def _publish(
     chosen: Sequence[tuple[str, Path | None]],
     data: Path | None,
-    count: int,
     device: str,
-    nll: bool,
+    asked: dict[str, Any],
     out: Path | None,
     keep: bool = False,
 ) -> None:
     """Judge runs (or the newest finished one of each model) and put them side by side.
 
     Args:
-        keep: judgements in the run folders, and take those that are there.
+        asked: of `Run.evaluate`.
+        keep: judgements in the run folders, and take those that are there; each run with its own seed.
     """
-    from epurecli.api.judged import judge, judge_once
+    from epurecli.api.judged import Asked, judge, judge_once
     from epurecli.api.run import open_run
     from epurecli.api.tables import parameter_table, run_table
     from epurecli.checkpoint import read_run
@@ -150,9 +151,9 @@ def _publish(
         with listening() as listener:
             model = name if folder is None else read_run(folder)["model"]
             run = open_run(model, folder, device=device, listener=listener)
-            asked = {"num_samples": count, "seed": run.config.training.seed if keep else 0, "nll": nll}
-            found = judge_once(run, **asked) if keep else judge(run, **asked, data=data)
+            seed = run.config.training.seed
+            found = judge_once(run, Asked(**asked, seed=seed)) if keep else judge(run, Asked(**asked), data)
         reports.append(replace(found, model=name))
         configs[name] = run.config
-        runs.append((name, run.config.training.seed, run.path))
+        runs.append((name, seed, run.path))
     publish(reports, out, "compare", (parameter_table(configs), run_table(runs)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 Nll = Annotated[
     bool, typer.Option("--nll", help="Also bound the likelihood of the test designs (IWAE-64, nats per design).")
 ]
+NumSamples = Annotated[int, typer.Option(min=10, help="Designs to sample in each mode.")]
+Completions = Annotated[
+    int, typer.Option(min=10, help="Test designs to complete at most; 100 at least from every subset of parts.")
+]
 
 
 def evaluate(
@@ -25,7 +29,8 @@ def evaluate(
         Path | None, typer.Option(help="Real designs to hold against (default: the run's own data).")
     ] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Run folder or .safetensors file of the model.")] = None,
-    num_samples: Annotated[int, typer.Option(min=10, help="Designs to sample in each mode.")] = 500,
+    num_samples: NumSamples = 500,
+    completions: Completions = 3000,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     nll: Nll = False,
@@ -37,7 +42,8 @@ def evaluate(
 
     check_out(out, REPORTS)
     if what in REGISTRY:
-        reports = [_judge(what, checkpoint, data, num_samples, seed, device, nll)]
+        asked = {"num_samples": num_samples, "completions": completions, "seed": seed, "nll": nll}
+        reports = [_judge(what, checkpoint, data, device, asked)]
     elif Path(what).is_dir():
         if nll:
             raise UsageError("--nll needs a model: a folder of samples has no likelihood")
@@ -62,11 +68,11 @@ def evaluate(
     publish(reports, out, Path(what).name)
 
 
-def _judge(model: str, run: Path | None, data: Path | None, count: int, seed: int, device: str, nll: bool) -> Report:
+def _judge(model: str, run: Path | None, data: Path | None, device: str, asked: dict[str, Any]) -> Report:
     from epurecli.api.run import open_run
     from epurecli.cli.progress import listening
 
     with listening() as listener:
         found = open_run(model, run, device=device, listener=listener)
         console.note(f"judging {found.trained.path}, epoch {found.trained.epoch}")
-        return found.evaluate(data, num_samples=count, seed=seed, nll=nll)
+        return found.evaluate(data, **asked)
