@@ -22,7 +22,7 @@ _STYLE = """
   :root { --ink: #e6e9ec; --paper: #15181c; --line: #3a4048; --soft: #20252b; --real: #59616a; }
 }
 body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 2rem auto;
-  max-width: 78rem; padding: 0 1rem; }
+  padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: middle; }
 th.text, td.text { text-align: left; }
@@ -123,10 +123,12 @@ def _page(summary: Summary, tables: Sequence[Table], pictures: str, training: st
         *map(section, tables),
         f"<footer><p>epure {escape(version)}</p></footer>",
     ]
+    width = 78 + 8 * max(0, len(summary.models) - 3)  # a column a model
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="icon" href="data:,"><title>{title}</title><style>{_STYLE}{STYLE}</style></head>\n<body>\n'
+        f'<link rel="icon" href="data:,"><title>{title}</title><style>{_STYLE}{STYLE}</style></head>\n'
+        f'<body style="max-width: {width}rem">\n'
         + "\n".join(part for part in sections if part)
         + f"\n<script>{_SCRIPT}</script>\n</body></html>\n"
     )
