@@ -14,10 +14,10 @@ from epurecli.api import pictures
 from epurecli.api.asked import conditions_of, observed_of
 from epurecli.api.designing import Designed, Designer
 from epurecli.api.designs import Designs
+from epurecli.api.figures import frame_of
 from epurecli.api.run_data import open_run_data
 from epurecli.api.sampling import prepare, steps_told
 from epurecli.api.simulated import read_simulated
-from epurecli.api.tables import frame_of
 from epurecli.checkpoint import TrainedModel
 from epurecli.config import RunConfig
 from epurecli.data.dataset import Dataset
@@ -190,13 +190,20 @@ class Run:
         return self._draw(options, backend)
 
     def evaluate(
-        self, data: str | Path | None = None, *, num_samples: int = 500, seed: int = 0, nll: bool = False
+        self,
+        data: str | Path | None = None,
+        *,
+        num_samples: int = 500,
+        completions: int = 3000,
+        seed: int = 0,
+        nll: bool = False,
     ) -> Report:
         """Judge the model as `epure evaluate` does: validity, conditioning, inpainting, distribution, novelty.
 
         Args:
             data: real designs to hold against (default: the run's own test designs).
             num_samples: designs to sample in each mode.
+            completions: test designs to complete at most, ten times each; 100 at least from every subset of parts.
             nll: also bound the likelihood of the test designs, in nats per design.
 
         Returns:
@@ -208,8 +215,8 @@ class Run:
 
         dataset = self._dataset if data is None else open_run_data(self.trained, Path(str(data)), self.listener)
         asked = (self.trained, dataset, reference_of(dataset), num_samples, seed, self.device)
-        with steps_told(self.trained.model, blocks_to_draw(dataset, num_samples), self.listener):
-            return judge_model(*asked, nll=nll)
+        with steps_told(self.trained.model, blocks_to_draw(dataset, num_samples, completions), self.listener):
+            return judge_model(*asked, nll=nll, completions=completions)
 
     def predict(self, designs: Designs, /) -> pd.DataFrame:
         """Figures of designs, from their images: those that the run's data has numbers of, conditions or not.

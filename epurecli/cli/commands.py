@@ -6,6 +6,7 @@ import typer
 
 from epurecli.cli import (
     card,
+    compare,
     config,
     count_params,
     data,
@@ -30,7 +31,7 @@ def register(app: typer.Typer) -> None:
     app.command("predict")(design.predict)
     app.command("export")(export.export)
     app.command("evaluate")(evaluate.evaluate)
-    app.command("compare")(evaluate.compare)
+    app.command("compare")(compare.compare)
     app.command("outline")(outline.outline)
     app.command("card")(card.card)
     app.command("explore")(explore.explore)

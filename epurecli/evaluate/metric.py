@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from epurecli.evaluate.album import Album, LossCurve
 
+COST = "cost"  # the group of what a model takes; all other figures judge its designs
+
 
 class Better(StrEnum):
     """Which way a metric improves."""
@@ -27,7 +29,7 @@ class Metric:
     Attributes:
         name: unique within the group, e.g. "iou wasserstein".
         group: "lineage", "validity", "conditioning", "inpainting", "completions", "distribution", "diversity",
-            "novelty" or "likelihood".
+            "novelty", "likelihood" or "cost".
         value: the figure, in `unit`; NaN where it cannot be formed (the docs say when).
         unit: "px", "share" (0 to 1), "nats", "1" for a pure number...
         better: which way it improves.

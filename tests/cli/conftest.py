@@ -75,6 +75,12 @@ def wild(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_designs(tmp_path_factory.mktemp("wild") / "data")
 
 
+@pytest.fixture(scope="session")
+def tyres(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 of them, 12 to judge by; read only."""
+    return write_designs(tmp_path_factory.mktemp("tyres") / "data", 48)
+
+
 @pytest.fixture
 def designs(tmp_path: Path) -> Path:
     """The same, to be broken."""
