@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from epurecli.data import toy
 from epurecli.data.toy_shape import HEIGHT, UNIFORMS, WIDTH, Shape, _boundaries, shape_from_uniforms
+from epurecli.outline.cracks import find_arcs
 from epurecli.outline.drawing import Drawing
 from epurecli.pictures.crisp import owners
 
@@ -97,3 +98,21 @@ def _fine(shape: Shape, finer: int) -> Labels:
     part[:, :, 2] = np.where(foot | ~crown, 5, 3)
     part[:, :, 3] = np.where(foot, 5, 1)
     return np.take_along_axis(part, layer, 2)
+
+
+def true_borders(labels: Labels, fine: Labels) -> list[np.ndarray]:
+    """The borders of a fine map where the half section in pixels has them: x from the axis, y up."""
+    bottom = int(np.flatnonzero(labels.any(1))[-1]) + 1
+    finer = fine.shape[0] / labels.shape[0]
+    return [(arc.corners / finer - (labels.shape[1], bottom)) * (1, -1) for arc in find_arcs(fine)]
+
+
+def offset(lines: list[np.ndarray], others: list[np.ndarray]) -> float:
+    """Mean distance of points on lines, a tenth of a pixel apart, to the nearest of the others."""
+    along = [
+        shapely.line_interpolate_point(line, np.arange(0.05, line.length, 0.1))
+        for line in map(shapely.LineString, lines)
+    ]
+    tree = shapely.STRtree([shapely.LineString(pair) for line in others for pair in pairwise(line)])
+    _, found = tree.query_nearest(np.concatenate(along), return_distance=True, all_matches=False)
+    return float(found.mean())

@@ -19,7 +19,6 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
@@ -28,11 +27,10 @@ import ezdxf  # noqa: E402
 import ezdxf.recover  # noqa: E402
 import numpy as np  # noqa: E402
 import shapely  # noqa: E402
-from sections import Labels, drawn_back, drawn_by_hand, finely_generated, generated, mirrored  # noqa: E402
+from sections import Labels, drawn_back, drawn_by_hand, finely_generated, generated, mirrored, offset, true_borders  # noqa: E402
 
 from epurecli.data.toy import COMPONENTS  # noqa: E402
 from epurecli.outline import dxf, geojson, svg  # noqa: E402
-from epurecli.outline.cracks import find_arcs  # noqa: E402
 from epurecli.outline.drawing import Drawing, Style, draw  # noqa: E402
 
 METHODS = {
@@ -44,21 +42,6 @@ FINER = 8
 MM = Style(scale_mm=3.5)
 
 
-def sampled(lines: list[np.ndarray], step: float) -> np.ndarray:
-    """Points on lines, `step` apart."""
-    along = [
-        shapely.line_interpolate_point(line, np.arange(step / 2, line.length, step))
-        for line in map(shapely.LineString, lines)
-    ]
-    return shapely.get_coordinates(np.concatenate(along))
-
-
-def distances(points: np.ndarray, lines: list[np.ndarray]) -> np.ndarray:
-    tree = shapely.STRtree([shapely.LineString(pair) for line in lines for pair in pairwise(line)])
-    _, found = tree.query_nearest(shapely.points(points), return_distance=True, all_matches=False)
-    return found
-
-
 def turning(line: np.ndarray) -> float:
     angle = np.arctan2(*np.diff(line, axis=0).T[::-1])
     return float(np.abs((np.diff(angle) + np.pi) % (2 * np.pi) - np.pi).sum())
@@ -67,8 +50,7 @@ def turning(line: np.ndarray) -> float:
 def compare(count: int) -> None:
     rows: dict[str, list[tuple[float, ...]]] = {name: [] for name in METHODS}
     for labels, fine in zip(generated(count), finely_generated(count, FINER), strict=True):
-        bottom = int(np.flatnonzero(labels.any(1))[-1]) + 1
-        truth = [(arc.corners / FINER - (labels.shape[1], bottom)) * (1, -1) for arc in find_arcs(fine)]
+        truth = true_borders(labels, fine)
         true_area = np.bincount(fine.ravel(), minlength=6)[1:] / FINER**2
         for name, style in METHODS.items():
             start = time.perf_counter()
@@ -78,8 +60,8 @@ def compare(count: int) -> None:
             off = np.abs(np.array(drawing.areas) / true_area - 1)
             rows[name].append(
                 (
-                    distances(sampled(lines, 0.1), truth).mean(),
-                    distances(sampled(truth, 0.1), lines).mean(),
+                    offset(lines, truth),
+                    offset(truth, lines),
                     100 * off.mean(),
                     float((drawn_back(drawing, labels.shape) != labels).sum()),
                     float(shapely.get_num_coordinates(drawing.parts).sum()),

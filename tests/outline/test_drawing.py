@@ -140,15 +140,23 @@ def test_discs_are_round() -> None:
     assert radius.std() < 0.12
 
 
-def test_borders_run_smoothly_through_the_axis() -> None:
-    y, x = np.mgrid[:20, :20] + 0.5
-    drawing = outlined(((x - 20) ** 2 + (y - 10) ** 2 < 7**2).astype(np.uint8))
-    ring = drawing.parts[0].geoms[0].exterior.coords
-    points = np.array(ring[:-1])
-    top = int(points[:, 1].argmax())
-    (ax, ay), (bx, by), (_, cy) = points[[top - 1, top, (top + 1) % len(points)]]
-    assert (bx, ay) == (0, cy)
-    assert abs(by - ay) / abs(bx - ax) < 0.15
+def test_the_axis_leaves_no_trace() -> None:
+    """A disc on the axis is the same as one that lies beside it, whole."""
+    y, x = np.mgrid[:24, :40] + 0.5
+    whole = ((x - 12) ** 2 + (y - 12) ** 2 < 8.3**2).astype(np.uint8)
+    beside = shapely.transform(outlined(whole, Style(half=True)).parts[0], lambda points: points + np.array([28, 0]))
+    across = outlined(whole[:, :12]).parts[0]
+    assert shapely.symmetric_difference(beside, across).area < 0.1  # a corner in the axis: 0.5
+
+
+@settings(max_examples=50, deadline=None)
+@given(label_maps())
+def test_stairs_have_no_vertex_too_many(labels: Labels) -> None:
+    for line in outlined(labels, Style(half=True, smooth=0)).borders:
+        steps = np.diff(line.points, axis=0)
+        if (line.points[0] == line.points[-1]).all():
+            steps = np.concatenate([steps, steps[:1]])
+        assert (steps[1:, 0].astype(bool) != steps[:-1, 0].astype(bool)).all()
 
 
 def test_generated_and_drawn_designs() -> None:
@@ -166,6 +174,13 @@ def test_a_border_depends_on_its_own_cracks_alone() -> None:
     beside[12:17, 2:15] = 2
     one, other = (shapely.get_coordinates(outlined(image, Style(half=True)).parts[0]) for image in (labels, beside))
     np.testing.assert_allclose(one + np.array([0, 8]), other, atol=1e-4)
+
+
+def test_fewer_vertices_change_no_pixel_however_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a tolerance that makes lines run close by pixel centres, those that would pass one are not taken."""
+    monkeypatch.setattr("epurecli.outline.simplify.TOLERANCE", 0.45)
+    for labels in (*generated(15), *drawn_by_hand(15)):
+        check(draw(labels, COMPONENTS, "t", Style()), labels, area=1e-3)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), 1e-9])

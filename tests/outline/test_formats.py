@@ -227,6 +227,7 @@ def test_geojson(hollow: Labels, style: Style) -> None:
     tree = json.loads(text)
     assert (tree["unit"], tree["scale_mm"]) == (style.unit, style.scale_mm)
     assert tree["empty"] == ["tpc"]
+    assert not re.search(r"-0\.0\b", text)
     assert tree["from"] == FACTS
     read = shapely.from_geojson(text).geoms  # GEOS
     assert len(read) == len(tree["features"]) == 4
