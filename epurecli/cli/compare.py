@@ -60,6 +60,8 @@ def compare(
         _refuse_without_train({"--budget": budget, "--seeds": numbers != [0], "--jobs": jobs > 1, "--set": set_})
         _publish(_known(models), data, device, asked, out)
         return
+    if any((Path(what) / "run.json").is_file() for what in models):
+        raise UsageError("--train takes models, not run folders", "leave --train out to compare runs that stand")
     trainings = _planned(models, numbers, data, set_, budget, device, nll)
     with _says_how_to_go_on():
         folders = train_all(trainings, jobs, device)
