@@ -231,7 +231,11 @@ setup(
     # the shipped YAMLs stand at the top of the tree and are installed inside the package
     packages=[*find_packages(include=["epurecli", "epurecli.*"]), "epurecli.configs"],
     package_dir={"epurecli.configs": "configs"},
-    package_data={"epurecli": ["py.typed"], "epurecli.configs": ["*.yaml"]},
+    package_data={
+        "epurecli": ["py.typed"],
+        "epurecli.configs": ["*.yaml"],
+        "epurecli.explore": ["web/*"],
+    },
     ext_modules=[Extension(NAME, [str(path) for path in sources(False)], language="c++")],
     cmdclass={"build": Build, "build_ext": BuildNative},
     distclass=Epure,

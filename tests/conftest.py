@@ -1,19 +1,24 @@
-"""What all tests share: a cache of their own, one thread, and commands run in this process or another."""
+"""What all tests share: a cache of their own, one thread, commands run in this process or another, and a browser."""
 
 from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # `throwaway`, two models that are never shipped
@@ -88,3 +93,60 @@ def epure() -> Call:
         return Result(code, out.getvalue(), err.getvalue())
 
     return run
+
+
+CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the pages of a test said: faults (console errors and warnings, exceptions), and addresses asked for."""
+
+    faults: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium. A module's own: while Playwright runs, nothing else may run an event loop."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium or Chrome on the path; `apt-get install chromium`")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-background-networking"]
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def new_page(browser: Browser, heard: Heard) -> Iterator[Callable[..., Page]]:
+    """A page in a profile of its own: `new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")`.
+
+    The test fails where a page says a fault; one that provokes a fault takes it out of `heard.faults`.
+    """
+    contexts = []
+
+    def make(**settings: Any) -> Page:
+        contexts.append(browser.new_context(**settings))
+        contexts[-1].set_default_timeout(10_000)
+        page = contexts[-1].new_page()
+        page.on("console", lambda said: said.type in ("error", "warning") and heard.faults.append(said.text))
+        page.on("pageerror", lambda error: heard.faults.append(str(error)))
+        page.on("request", lambda request: heard.requests.append(request.url))
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert not heard.faults
+
+
+@pytest.fixture
+def page(new_page: Callable[..., Page]) -> Page:
+    """One such page."""
+    return new_page()

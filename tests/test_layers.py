@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "config": {"version", "errors", "types"},
     "gmrf": {"version", "errors", "types"},
     "pictures": {"version"},
+    "outline": {"version", "errors", "pictures", "text"},
     "evaluate": {"version", "errors", "types", "config", "files", "staging", "pictures", "text"},
 }
 MAY_IMPORT["nn"] = {"version", "errors", "types", "config", "gmrf", "files", "staging"}
@@ -37,7 +38,9 @@ MAY_IMPORT["checkpoint"] = MAY_IMPORT["models"] | {"models"}
 MAY_IMPORT["export"] = MAY_IMPORT["checkpoint"] | {"checkpoint", "pictures"}
 for _floor in ("training", "sample"):
     MAY_IMPORT[_floor] = MAY_IMPORT["checkpoint"] | {"checkpoint", "ranks", "listener", "pictures", "text"}
-MAY_IMPORT["api"] = MAY_IMPORT["sample"] | {"training", "sample", "export", "evaluate"}
+MAY_IMPORT["design"] = MAY_IMPORT["sample"] | {"sample", "evaluate"}
+MAY_IMPORT["api"] = MAY_IMPORT["design"] | {"training", "export", "design", "outline", "explore"}
+MAY_IMPORT["explore"] = {"version", "errors", "files", "evaluate", "pictures"}
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "__init__"}
 MAY_IMPORT["__init__"] = {"api", "errors", "version"}  # lazily: the package's face
 MAY_IMPORT["__main__"] = {"cli"}

@@ -53,6 +53,29 @@ class Shown:
         self._progress.update(self._tasks[what], completed=done, total=total)
 
 
+class Once:
+    """A `Listener` that hands on what it has not been told before."""
+
+    def __init__(self, listener: Shown) -> None:
+        self._listener, self._told = listener, set[str]()
+
+    def note(self, text: str) -> None:
+        if self._is_new(text):
+            self._listener.note(text)
+
+    def warn(self, text: str) -> None:
+        if self._is_new(text):
+            self._listener.warn(text)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        self._listener.progress(what, done, total)
+
+    def _is_new(self, text: str) -> bool:
+        new = text not in self._told
+        self._told.add(text)
+        return new
+
+
 @contextmanager
 def listening() -> Iterator[Shown]:
     """Somebody who shows on the terminal what the library tells."""

@@ -11,11 +11,17 @@ from epurecli.errors import UsageError
 
 MANIFEST = "manifest.csv"
 SHEET = "contact_sheet.png"
+DESIGNED, SIMULATE, BRIEF, REPORT = "designs.csv", "to_simulate.csv", "brief.yaml", "report.html"  # of `epure design`
 _SHARD = re.compile(r"samples_\d{5,}\.npz")
 
 
-def replaceable(out: Path, overwrite: bool) -> Callable[[Path], None]:
+def replaceable(
+    out: Path, overwrite: bool, stranger: Callable[[Path], str | None] | None = None
+) -> Callable[[Path], None]:
     """A check of what stands at `out`: nothing, or (with `overwrite`) an earlier result and nothing else.
+
+    Args:
+        stranger: says why a folder is no such result, or None where it is one (default: of a sampling run).
 
     Returns:
         A function that raises UsageError, naming `out` wherever its contents lie by then.
@@ -29,10 +35,10 @@ def replaceable(out: Path, overwrite: bool) -> Callable[[Path], None]:
         if not overwrite:
             hint = "name a new folder, or add --overwrite to replace an earlier result"
             raise UsageError(f"--out {out} is not empty", hint)
-        stranger = _stranger(found)
-        if stranger is not None:
+        reason = (stranger or _stranger)(found)
+        if reason is not None:
             hint = "name a new folder, or clear this one by hand"
-            raise UsageError(f"--out {out} cannot be overwritten: {stranger}", hint)
+            raise UsageError(f"--out {out} cannot be overwritten: {reason}", hint)
 
     return check
 
@@ -46,7 +52,7 @@ def _stranger(out: Path) -> str | None:
         for name in (*folders, *files):
             path = Path(root, name)
             ours = name in folders or (
-                name in (MANIFEST, SHEET) or _SHARD.fullmatch(name)
+                name in (MANIFEST, SHEET, DESIGNED, SIMULATE, BRIEF, REPORT) or _SHARD.fullmatch(name)
                 if Path(root) == out
                 else name.endswith(f"_{Path(root).name}.png")
             )

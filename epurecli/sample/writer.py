@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Literal, Self
 
 import numpy as np
@@ -17,6 +17,7 @@ from epurecli.files import writing
 from epurecli.pictures.section import Side
 from epurecli.sample.drawn import Drawn, as_bytes, draws_as_bytes
 from epurecli.sample.layout import MANIFEST, SHEET, replaceable
+from epurecli.sample.names import check_file_name
 from epurecli.sample.sampler import EXAMPLES, SHOWN
 from epurecli.sample.sheet import Tile, contact_sheet
 from epurecli.sample.sinks import Background, NpzSink, PngSink
@@ -24,7 +25,6 @@ from epurecli.staging import StagedFolder
 from epurecli.text import csv_cell
 
 _LEADING = ("model", "mode", "seed")  # provenance that stands before the conditions in the manifest
-_FORBIDDEN = frozenset('/\\:*?"<>|')  # not allowed in file names on one system or another
 
 
 class SampleWriter:
@@ -44,6 +44,7 @@ class SampleWriter:
         workers: writing threads (default: one a core, at most 4).
         sheet_rows: designs on the contact sheet; half as many where truth or uncertainty stand beside them.
         mirror: the edge of the images that is the centre plane.
+        beside: further files, by name, that appear with the rest.
 
     Raises:
         UsageError: `out` is in use (nothing is written), a name cannot be a file name, or two designs have the same.
@@ -63,6 +64,7 @@ class SampleWriter:
         workers: int | None = None,
         sheet_rows: int = SHOWN,
         mirror: Side = Side.RIGHT,
+        beside: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         self._components, self._columns = tuple(components), tuple(columns)
         self._before = {key: str(provenance[key]) for key in _LEADING if key in provenance}
@@ -74,11 +76,11 @@ class SampleWriter:
                 f"condition {twice[0]!r} has the name of another column of {MANIFEST}", "rename the condition"
             )
         for component in self._components:
-            _check_name(component, "component")
+            check_file_name(component, "component")
             if component.lower() in RESERVED:
                 raise UsageError(f"a component cannot be called {component!r}: results have a folder of that name")
         self._format, self._workers = format, workers
-        self._sheet_rows, self._mirror = sheet_rows, mirror
+        self._sheet_rows, self._mirror, self._beside = sheet_rows, mirror, beside
         self._staging = StagedFolder(out, replaceable(out, overwrite), last=MANIFEST)
         self._tiles: list[Tile] = []
         self.count = 0  # designs written so far
@@ -108,7 +110,7 @@ class SampleWriter:
         """Take one block. Returns as soon as it is converted to bytes; the arrays may be changed afterwards."""
         _check_shapes(drawn, len(self._components), len(self._columns))
         for name in drawn.names:
-            _check_name(name, "design")
+            check_file_name(name, "design")
         pixels = as_bytes(drawn, self._components)
         mask = np.zeros(pixels["images"].shape[:2], dtype=bool) if drawn.mask is None else np.array(drawn.mask)
         if drawn.conditions is None:
@@ -135,6 +137,9 @@ class SampleWriter:
             if kind is None:
                 self._sink.finish()
                 self._draw_sheet()
+                for name, content in self._beside.items():
+                    with writing(self._staging.folder / name):
+                        (self._staging.folder / name).write_bytes(content)
                 with writing(self._staging.folder / MANIFEST):
                     self._manifest.close()
                 complete = True
@@ -196,14 +201,6 @@ def _examples(drawn: Drawn, components: Sequence[str]) -> np.ndarray:
 def number(value: float) -> str:
     """The shortest text that reads back as the same number; whole numbers without a point."""
     return str(int(value)) if float(value).is_integer() else repr(float(value))
-
-
-def _check_name(name: str, what: str) -> None:
-    if not name or not name.isprintable() or not _FORBIDDEN.isdisjoint(name):
-        raise UsageError(
-            f"{what} name {name!r} cannot be part of a file name",
-            f"use none of {' '.join(sorted(_FORBIDDEN))} and no line breaks",
-        )
 
 
 def _check_shapes(drawn: Drawn, components: int, columns: int) -> None:
