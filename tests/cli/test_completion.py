@@ -47,6 +47,9 @@ def test_runs_and_what_they_know(offered, work: Path, run_of) -> None:
     assert offered("sample", "vae", "--checkpoint", "outputs/gm", cwd=work) == []
     assert offered("evaluate", "vae", "--checkpoint", "", cwd=work) == [run]
     assert offered("train", "vae", "--resume", "outputs", cwd=work) == [run]
+    assert offered("card", "outputs/vae", cwd=work) == [run]
+    assert offered("design", "vae", "--checkpoint", "", cwd=work) == [run]
+    assert offered("design", "vae", "--fix", "t", cwd=work) == ["tpc"]
     assert offered("sample", "vae", "--mask", "group", cwd=work) == ["group_km", "group_nc"]
     assert offered("sample", "vae", "--mask", "bt", "--source-component", "f", cwd=work) == ["fpu"]
     low, high = offered("sample", "vae", "--checkpoint", run, "--set-condition", "wi", cwd=work)
