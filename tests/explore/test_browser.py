@@ -195,6 +195,16 @@ def test_corners_islands_and_holes_have_their_outlines(page: Page, tmp_path: Pat
             np.testing.assert_array_equal(np.array(found).reshape(16, 32), full == "ab".index(part) + 1)
 
 
+@pytest.mark.parametrize("size", [(8, 300), (256, 128), (8, 8)])
+def test_any_size_of_image_fits_its_tile(page: Page, tmp_path: Path, open_file, size: tuple[int, int]) -> None:
+    images = np.full((2, 1, *size), 255, np.uint8)
+    open_file(page, epure.Designs(images, ("a",), ("x", "y")).explorer(tmp_path / "odd.html"))
+    tile, canvas = (page.locator(f"#grid {what}").first.bounding_box() for what in ("li", "canvas"))
+    assert tile["x"] <= canvas["x"]
+    assert canvas["x"] + canvas["width"] <= tile["x"] + tile["width"]
+    assert max(canvas["width"], canvas["height"]) == pytest.approx(128, abs=1)
+
+
 def test_comparison_and_difference(opened: Page, forty: epure.Designs) -> None:
     for i in (0, 4, 9, 14, 20):
         opened.locator("#grid .open").nth(i).click()
