@@ -217,7 +217,7 @@ setup(
     # the shipped YAMLs stand at the top of the tree and are installed inside the package
     packages=[*find_packages(include=["epurecli", "epurecli.*"]), "epurecli.configs"],
     package_dir={"epurecli.configs": "configs"},
-    package_data={"epurecli": ["py.typed"], "epurecli.configs": ["*.yaml"]},
+    package_data={"epurecli": ["py.typed"], "epurecli.studio": ["web/*"], "epurecli.configs": ["*.yaml"]},
     ext_modules=[Extension(NAME, [str(path) for path in sources(False)], language="c++")],
     cmdclass={"build_ext": BuildNative},
 )

@@ -38,10 +38,11 @@ MAY_IMPORT["export"] = MAY_IMPORT["checkpoint"] | {"checkpoint", "pictures"}
 for _floor in ("training", "sample"):
     MAY_IMPORT[_floor] = MAY_IMPORT["checkpoint"] | {"checkpoint", "ranks", "listener", "pictures", "text"}
 MAY_IMPORT["api"] = MAY_IMPORT["sample"] | {"training", "sample", "export", "evaluate"}
+MAY_IMPORT["studio"] = MAY_IMPORT["api"] | {"api"}
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "__init__"}
-MAY_IMPORT["__init__"] = {"api", "errors", "version"}  # lazily: the package's face
+MAY_IMPORT["__init__"] = {"api", "errors", "studio", "version"}  # lazily: the package's face
 MAY_IMPORT["__main__"] = {"cli"}
-for _floor in ("data", "training", "sample", "export", "api", "cli"):
+for _floor in ("data", "training", "sample", "export", "api", "studio", "cli"):
     MAY_IMPORT[_floor] = MAY_IMPORT[_floor] | {"threads"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from epurecli.cli import count_params, data, doctor, evaluate, export, models, sample, show, train
+from epurecli.cli import count_params, data, doctor, evaluate, export, models, sample, show, studio, train
 
 
 def register(app: typer.Typer) -> None:
@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     app.command("evaluate")(evaluate.evaluate)
     app.command("compare")(evaluate.compare)
     app.command("show")(show.show)
+    app.command("studio")(studio.studio)
     app.command("count-params")(count_params.count_params)
     app.command("models")(models.models)
     app.command("doctor")(doctor.doctor)

@@ -1,0 +1,154 @@
+"""What all pages share: runs, the session, the one thread that computes, and what goes on in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from epurecli.api.run import Run
+from epurecli.api.run_data import open_run_data
+from epurecli.errors import EpureError, UsageError
+from epurecli.listener import QUIET, Listener
+from epurecli.pictures.palette import colour, css
+from epurecli.studio import advice
+from epurecli.studio.asking import Silent
+from epurecli.studio.engine import Engine
+from epurecli.studio.facts import Training, training_of
+from epurecli.studio.graphs import Export, standing, worthwhile
+from epurecli.studio.session import Session
+from epurecli.version import __version__
+
+Announce = Callable[[dict[str, Any]], None]
+
+
+class Room:
+    """Opened by a server, closed with it.
+
+    Args:
+        runs: of the same parts and size; the first one's are shown first.
+        folder: of sessions and exports.
+
+    Raises: UsageError: no run, runs that differ; see `Session`.
+    """
+
+    def __init__(self, runs: Sequence[Run], folder: Path, name: str | None = None, listener: Listener = QUIET) -> None:
+        self.runs, self.folder, self.listener = tuple(runs), folder, listener
+        first = self.runs[0]
+        for run in self.runs:
+            if run.components != first.components or run.config.model.image_size != first.config.model.image_size:
+                raise UsageError(
+                    f"{run.path} draws other parts than {first.path}: {', '.join(run.components)}",
+                    "open them one by one, each with a --session of its own",
+                )
+        self.columns = tuple(dict.fromkeys(name for run in self.runs for name in run.trained.scaler.columns))
+        self.engines = [Engine(run, self.columns) for run in self.runs]
+        self.training: list[Training | None] = [None for _ in self.runs]
+        self.reasons = ["the training designs are being read" for _ in self.runs]
+        size: tuple[int, int] = tuple(first.config.model.image_size)
+        self.session = Session(folder, name or first.model, first.components, size, self.columns)
+        self.size = size
+        self.worker = ThreadPoolExecutor(1, thread_name_prefix="studio")
+        self.pages: set[Announce] = set()
+        self.exports: dict[str, Path] = {}
+        self._graphs = tempfile.TemporaryDirectory(prefix="epure-studio-", ignore_cleanup_errors=True)
+        self._export: Export | None = None
+        self._closing = False
+        self._saved = asyncio.Event()
+
+    # --- what pages are told ------------------------------------------------------------------------------------------
+
+    def hello(self) -> dict[str, Any]:
+        """Everything that a page needs to begin with."""
+        state = self.session.state
+        return {
+            "kind": "hello",
+            "version": __version__,
+            "session": self.session.name,
+            "file": str(self.session.path),
+            "runs": [self._described(index) for index in range(len(self.runs))],
+            "components": [
+                {"name": name, "colour": css(colour(index))} for index, name in enumerate(self.runs[0].components)
+            ],
+            "size": self.size,
+            "columns": [self._column(name) for name in self.columns],
+            **{key: state.model_dump(mode="json")[key] for key in ("document", "settings", "kept")},
+        }
+
+    def _described(self, index: int) -> dict[str, Any]:
+        run, engine = self.runs[index], self.engines[index]
+        return {
+            "name": run.path.name,
+            "model": run.model,
+            "path": str(run.path),
+            "epoch": run.trained.epoch,
+            "loss": run.trained.metric,
+            "columns": list(run.trained.scaler.columns),
+            "completes": engine.completes,
+            "steps": run.trained.model.steps,
+            "predicts": advice.can_predict(run),
+            "searches": getattr(run, "design", None) is not None,
+            "histograms": {} if (known := self.training[index]) is None else known.histograms(),
+            "reason": self.reasons[index],
+        }
+
+    def _column(self, name: str) -> dict[str, Any]:
+        scalers = [run.trained.scaler for run in self.runs if name in run.trained.scaler.columns]
+        places = [scaler.columns.index(name) for scaler in scalers]
+        low = min(scaler.minimum[place] for scaler, place in zip(scalers, places, strict=True))
+        high = max(scaler.maximum[place] for scaler, place in zip(scalers, places, strict=True))
+        return {"name": name, "low": low, "high": high}
+
+    def announce(self, message: dict[str, Any]) -> None:
+        """Tell every page."""
+        for page in tuple(self.pages):
+            page(message)
+
+    # --- in the background --------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Read the training designs and bring ONNX Runtime up, in a thread of its own."""
+        threading.Thread(target=self._prepare, name="studio-prepare", daemon=True).start()
+
+    def _prepare(self) -> None:
+        for index, run in enumerate(self.runs):
+            self.training[index], self.reasons[index] = training_of(
+                lambda run=run: open_run_data(run.trained, None, Silent())
+            )
+            self.announce({"kind": "run", "index": index, **self._described(index)})
+        for index, run in enumerate(self.runs):
+            if self._closing or not worthwhile(run):
+                continue
+            backend = standing(run)
+            if backend is None:
+                self._export = Export(run, Path(self._graphs.name) / str(index))
+                backend = self._export.result()
+            if backend is not None and not self._closing:
+                self.worker.submit(self.engines[index].use, backend)
+                self.announce({"kind": "backend", "index": index, "name": backend.name})
+
+    async def keep_saving(self) -> None:
+        """Write the session whenever it has changed, as fast as the disk allows, until cancelled."""
+        while True:
+            if not self.session.changed:
+                await asyncio.sleep(0.05)
+                continue
+            try:
+                await asyncio.to_thread(self.session.save)
+                self.announce({"kind": "saved"})
+            except EpureError as error:
+                self.announce({"kind": "error", "seq": None, "message": error.message, "hint": error.hint})
+                await asyncio.sleep(2)
+
+    def close(self) -> None:
+        """Stop what goes on, save the session."""
+        self._closing = True
+        if self._export is not None:
+            self._export.stop()
+        self.worker.shutdown(wait=True, cancel_futures=True)
+        self.session.close()
+        self._graphs.cleanup()

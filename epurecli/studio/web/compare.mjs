@@ -1,0 +1,2 @@
+export function compare() {}
+export function refreshCompare() {}
