@@ -44,7 +44,7 @@ class Connection:
             await self._socket.close(1013, TOO_MANY)
             return
         self._room.pages.add(self.tell)
-        self.tell(self._room.hello())
+        self._out.put_nowait(_json(self._room.hello()))  # before anything that other threads announce meanwhile
         tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._work())]
         try:
             await self._read()
@@ -58,7 +58,7 @@ class Connection:
 
     def tell(self, message: dict[str, Any]) -> None:
         """Send JSON, from any thread."""
-        self._post(json.dumps(message, ensure_ascii=False, allow_nan=False))
+        self._post(_json(message))
 
     def _post(self, data: bytes | str) -> None:
         if not self._closed and not self._loop.is_closed():
@@ -213,3 +213,7 @@ class Connection:
 
     def _refuse(self, error: EpureError, seq: int | None) -> None:
         self.tell({"kind": "error", "seq": seq, "message": error.message, "hint": error.hint})
+
+
+def _json(message: dict[str, Any]) -> str:
+    return json.dumps(message, ensure_ascii=False, allow_nan=False)

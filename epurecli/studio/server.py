@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -106,6 +107,8 @@ class Server:
 def _bound(port: int) -> socket.socket:
     """Raises: UsageError."""
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if os.name == "posix":  # where it lets a server come back at once, and nobody share the port
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((HOST, port))
     except OSError as error:

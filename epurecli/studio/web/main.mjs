@@ -8,7 +8,7 @@ import {byId, el} from "./dom.mjs";
 import * as files from "./files.mjs";
 import {bind, help} from "./keys.mjs";
 import {lock} from "./parts.mjs";
-import {allGiven, begin, change, history, on, place, run, state, tell} from "./store.mjs";
+import {allGiven, begin, change, history, on, place, run, state, tell, variants as variants_of} from "./store.mjs";
 import {figure, speak, spoken, t, translate} from "./texts.mjs";
 import * as variants from "./variants.mjs";
 import {Wire} from "./wire.mjs";
@@ -140,10 +140,10 @@ files.asks.say = variants.asks.say;
 
 function status() {
   const {answer, facts} = state, at = place();
-  byId("speed").textContent = answer ? t("speed", answer.labels.length, figure(answer.ms, 2)) + (answer.nearest ? ` · ${t("strokes", Math.round(100 * answer.kept))}` : "") : "";
+  byId("speed").textContent = answer ? t("speed", variants_of().length, figure(answer.ms, 2)) + (answer.nearest ? ` · ${t("strokes", Math.round(100 * answer.kept))}` : "") : "";
   const words = [];
   if (facts && facts.valid[at] !== undefined) {
-    words.push(facts.valid[at] ? t("valid") : `✗ ${t("objects", facts.objects[at])}`, t("stray", facts.stray[at]), t("gaps", facts.gaps[at]));
+    words.push(facts.valid[at] ? t("valid") : `✗ ${t("invalid")}: ${t(facts.objects[at] === 1 ? "oneobject" : "objects", facts.objects[at])}`, t("stray", facts.stray[at]), t("gaps", facts.gaps[at]));
   }
   byId("nearest").textContent = facts?.nearest?.[at] === undefined ? "" : t("nearest", facts.nearest[at]);
   byId("validity").textContent = words.join(", ");

@@ -75,6 +75,9 @@ export const hasMajority = () => !!state.answer && state.answer.draws > 0 && !st
 /** Designs of the grid. @returns {Uint8Array[]} */
 export const variants = () => state.answer ? state.answer.labels.slice(hasMajority() ? 1 : 0) : [];
 
+/** The number of variant i under its seed. @param {number} i */
+export const numberOf = i => state.answer ? state.answer.numbers[i + (hasMajority() ? 1 : 0)] ?? 0 : 0;
+
 /** The design in the middle: what is drawn, a variant, or the majority. @returns {Uint8Array | null} */
 export function shown() {
   if (allGiven()) return state.doc.paint.map(owner => owner > state.parts.length ? 0 : owner);

@@ -59,7 +59,7 @@ const TEXTS = {
   feasible: ["valid only", "valides seulement"], value: ["value", "valeur"], brushaxis: ["limits of {0}", "limites de {0}"],
   // status
   speed: ["{0} designs in {1} ms", "{0} pneus en {1} ms"], drawing: ["drawing…", "tracé…"], step: ["step {0} of {1}", "pas {0} sur {1}"],
-  valid: ["valid: one object", "valide : un seul objet"], objects: ["{0} objects", "{0} objets"], stray: ["{0} px stray", "{0} px isolés"], gaps: ["{0} px of gaps", "{0} px de trous"], invalid: ["not valid", "non valide"],
+  valid: ["valid: one object", "valide : un seul objet"], oneobject: ["one object", "un seul objet"], objects: ["{0} objects", "{0} objets"], stray: ["{0} px stray", "{0} px isolés"], gaps: ["{0} px of gaps", "{0} px de trous"], invalid: ["not valid", "non valide"],
   nearest: ["nearest training design {0} px", "pneu d'apprentissage le plus proche : {0} px"],
   saved: ["saved", "enregistré"], saving: ["saving…", "enregistrement…"],
   gone: ["The studio does not answer. What is drawn stays here; trying again every {0} s.", "Le studio ne répond pas. Le dessin reste ici ; nouvel essai toutes les {0} s."],

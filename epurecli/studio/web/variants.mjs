@@ -4,7 +4,7 @@
 import {accepted} from "./brush.mjs";
 import {paintSmall} from "./canvas.mjs";
 import {byId, el} from "./dom.mjs";
-import {allGiven, change, hasMajority, on, run, shown, state, tell, variants} from "./store.mjs";
+import {allGiven, change, hasMajority, numberOf, on, run, shown, state, tell, variants} from "./store.mjs";
 import {figure, t} from "./texts.mjs";
 import {base64} from "./wire.mjs";
 
@@ -40,8 +40,8 @@ function showGrid() {
     const valid = facts?.valid?.[fact(i)], near = facts?.nearest?.[fact(i)];
     const off = (byId("onlyvalid").checked && valid === false) || (byId("onlyinside").checked && !inside(i));
     box.classList.toggle("off", off);
-    box.lastChild.textContent = `${state.answer.numbers[i]}${valid === false ? " ✗" : ""}`;
-    box.setAttribute("aria-label", `${t("design", state.answer.numbers[i])}${valid === false ? `, ${t("invalid")}` : ""}${near === undefined || near === null ? "" : `, ${t("nearest", near)}`}`);
+    box.lastChild.textContent = `${numberOf(i)}${valid === false ? " ✗" : ""}`;
+    box.setAttribute("aria-label", `${t("design", numberOf(i))}${valid === false ? `, ${t("invalid")}` : ""}${near === undefined || near === null ? "" : `, ${t("nearest", near)}`}`);
     box.title = box.getAttribute("aria-label") ?? "";
   });
   const note = byId("novariants");
@@ -56,7 +56,7 @@ function showGrid() {
 }
 
 function cell(i) {
-  return el("button", {role: "option", className: "cell", onclick: () => look(i), ondblclick: accept}, el("canvas", {}), el("span", {}));
+  return el("button", {role: "option", className: "cell", onclick: () => look(i), ondblclick: accept}, el("canvas", {width: 2 * state.width, height: state.height}), el("span", {}));
 }
 
 /** Look at a variant: no step, nothing to undo. @param {number} i */
@@ -93,7 +93,7 @@ export function keep() {
   if (!design) return;
   const most = hasMajority() && !state.preview, {answer, doc} = state;
   const how = allGiven() ? "drawn" : state.found ? "search" : answer?.nearest ? "guided" : most ? "majority" : answer?.draws ? "draw" : "sample";
-  const number = most || !answer ? 0 : answer.numbers[state.selected] ?? 0, id = crypto.randomUUID?.() ?? String(Date.now());
+  const number = most || allGiven() ? 0 : numberOf(state.selected), id = crypto.randomUUID?.() ?? String(Date.now());
   const names = new Set(state.kept.map(one => one.name));
   let n = state.kept.length + 1;
   while (names.has(String(n))) n++;
