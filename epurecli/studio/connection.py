@@ -102,12 +102,18 @@ class Connection:
                 session.update(settings=message.settings)
             case Keep():
                 session.keep(message.design)
+                self._tell_others({"kind": "kept", "design": message.design.model_dump(mode="json")})
             case Drop():
                 session.drop(message.id)
+                self._tell_others({"kind": "dropped", "id": message.id})
             case Search() | Fit() | Export():
                 if self._longer is not None and not self._longer.done():
                     raise UsageError("something that takes longer is going on already", "wait until it is done")
                 self._longer = asyncio.create_task(self._do_longer(message))
+
+    def _tell_others(self, message: dict[str, Any]) -> None:
+        for page in self._room.pages - {self.tell}:
+            page(message)
 
     def _put_aside(self, key: str, message: Draw | Measure) -> None:
         if len(self._waiting) > 2 * 500:

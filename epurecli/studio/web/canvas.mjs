@@ -109,6 +109,7 @@ function draw() {
     view.y = RULER + (box.height - RULER - h * view.scale) / 2;
   }
   const design = shown(), {scale} = view;
+  Object.assign(canvas.dataset, {scale, x: view.x, y: view.y});  // for programs that draw: where pixels are
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, box.width, box.height);
   context.imageSmoothingEnabled = false;

@@ -41,5 +41,5 @@ addEventListener("keyup", event => { if (state.ready) table.find(b => b.up && b.
 export function help() {
   const letters = el("input", {type: "checkbox", checked: state.settings.letters, onchange: e => { state.settings.letters = e.target.checked; tell("settings"); }});
   dialog(t("keys"), t("close"), el("p", {}, el("label", {}, letters, " ", t("letters"))),
-    el("table", {}, ...table.map(({keys, text, shown}) => el("tr", {}, el("th", {scope: "row"}, el("kbd", {}, shown ?? keys[0].toUpperCase())), el("td", {}, t(text))))));
+    el("table", {}, ...table.filter(({text}) => text).map(({keys, text, shown}) => el("tr", {}, el("th", {scope: "row"}, el("kbd", {}, shown ?? keys[0].toUpperCase())), el("td", {}, t(text))))));
 }

@@ -8,7 +8,7 @@ import {byId, el} from "./dom.mjs";
 import * as files from "./files.mjs";
 import {bind, help} from "./keys.mjs";
 import {lock} from "./parts.mjs";
-import {allGiven, begin, change, history, on, place, run, state, tell, variants as variants_of} from "./store.mjs";
+import {allGiven, begin, change, history, kept_of, on, place, run, state, tell, variants as variants_of} from "./store.mjs";
 import {figure, speak, spoken, t, translate} from "./texts.mjs";
 import * as variants from "./variants.mjs";
 import {Wire} from "./wire.mjs";
@@ -40,7 +40,7 @@ let searching = -1;
 function told(message) {
   switch (message.kind) {
     case "hello":
-      begin(message);
+      for (const one of begin(message)) variants.asks.keep(one);
       speak(state.settings.language);
       start();
       break;
@@ -62,6 +62,7 @@ function told(message) {
       tell("run");
       draw();
       break;
+    case "kept": case "dropped": others(message); break;
     case "backend": byId("where").textContent = message.name; break;
     case "saved": byId("saved").textContent = t("saved"); break;
     case "fitted": say(t("fitted")); draw(); break;
@@ -80,6 +81,15 @@ function told(message) {
       byId("speed").textContent = "";
     }
   }
+}
+
+/** What another page has kept, or let go. */
+function others(message) {
+  const id = message.kind === "kept" ? message.design.id : message.id, one = message.kind === "kept" ? kept_of(message.design) : null;
+  const known = state.kept.some(each => each.id === id);
+  state.kept = one && known ? state.kept.map(each => each.id === id ? one : each) : [...state.kept.filter(each => each.id !== id), ...(one ? [one] : [])];
+  if (one) measure(one);
+  tell("kept");
 }
 
 // --- asking -----------------------------------------------------------------------------------------------------------
@@ -178,6 +188,7 @@ function start() {
   translate();
   tell("hello settings-shown");
   showTitle();
+  buttons();
   draw();
   for (const one of state.kept) measure(one);
 }
@@ -239,6 +250,6 @@ bind([
   {keys: ["space"], text: "k_space", shown: "Space"},
   {keys: ["shift"], text: "k_shift", shown: "Shift"},
   {keys: ["?"], text: "k_help", run: help},
-].filter(Boolean));
+]);
 speak("");
 translate();

@@ -54,17 +54,20 @@ export function document_of(raw) {
   return {...raw, paint: bytes(raw.paint), like: raw.like === null ? null : bytes(raw.like)};
 }
 
-/** @param {any} hello */
+/** @param {any} raw */
+export const kept_of = raw => ({...raw, labels: bytes(raw.labels), document: document_of(raw.document)});
+
+/** Begin, or go on after a break: then the page's own drawing stands. @param {any} hello
+ * @returns {any[]} kept designs that the server does not know yet */
 export function begin(hello) {
-  const again = state.ready;
   Object.assign(state, {hello, parts: hello.components, columns: hello.columns, height: hello.size[0], width: hello.size[1]});
-  if (!again) {  // after a break the page's own drawing goes on
-    state.doc = document_of(hello.document);
-    state.settings = hello.settings;
-    state.kept = hello.kept.map(one => ({...one, labels: bytes(one.labels), document: document_of(one.document)}));
-    if (state.settings.run >= hello.runs.length) state.settings.run = 0;
-  }
+  const theirs = hello.kept.map(kept_of), ours = state.kept;
+  if (!state.ready) Object.assign(state, {doc: document_of(hello.document), settings: hello.settings});
+  if (state.settings.run >= hello.runs.length) state.settings.run = 0;
+  const known = new Set(ours.map(one => one.id)), there = new Set(theirs.map(one => one.id));
+  state.kept = [...ours, ...theirs.filter(one => !known.has(one.id))];
   state.ready = true;
+  return ours.filter(one => !there.has(one.id));
 }
 
 export const run = () => state.hello.runs[state.settings.run];

@@ -62,7 +62,7 @@ const TEXTS = {
   valid: ["valid: one object", "valide : un seul objet"], oneobject: ["one object", "un seul objet"], objects: ["{0} objects", "{0} objets"], stray: ["{0} px stray", "{0} px isolés"], gaps: ["{0} px of gaps", "{0} px de trous"], invalid: ["not valid", "non valide"],
   nearest: ["nearest training design {0} px", "pneu d'apprentissage le plus proche : {0} px"],
   saved: ["saved", "enregistré"], saving: ["saving…", "enregistrement…"],
-  gone: ["The studio does not answer. What is drawn stays here; trying again every {0} s.", "Le studio ne répond pas. Le dessin reste ici ; nouvel essai toutes les {0} s."],
+  gone: ["The studio does not answer. What is drawn stays here; trying again in {0} s. If it was started again, open the new address that its terminal shows.", "Le studio ne répond pas. Le dessin reste ici ; nouvel essai dans {0} s. S'il a été relancé, ouvrir la nouvelle adresse que son terminal affiche."],
   // files
   formats: ["Formats", "Formats"], exportnow: ["Export {0} kept designs", "Exporter {0} pneus gardés"], exporting: ["Exporting…", "Export…"],
   exportedto: ["Written to {0}", "Écrit dans {0}"], download: ["Download as zip", "Télécharger en zip"], again: ["Commands that make them again", "Commandes qui les refont"],
