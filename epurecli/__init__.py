@@ -16,9 +16,9 @@ from epurecli.version import __version__
 
 if TYPE_CHECKING:
     from epurecli.api.designs import Designs as Designs
+    from epurecli.api.loading import load as load
     from epurecli.api.reading import read as read
     from epurecli.api.run import Run as Run
-    from epurecli.api.run import load as load
     from epurecli.api.training import train as train
     from epurecli.errors import EpureError as EpureError
 
@@ -26,7 +26,7 @@ _PUBLIC = {
     "Designs": "epurecli.api.designs",
     "EpureError": "epurecli.errors",
     "Run": "epurecli.api.run",
-    "load": "epurecli.api.run",
+    "load": "epurecli.api.loading",
     "read": "epurecli.api.reading",
     "train": "epurecli.api.training",
 }

@@ -42,6 +42,10 @@ class CannotWrite(EpureError):
     """A file or folder that the operating system refuses to write; names it."""
 
 
+class Infeasible(EpureError):
+    """A brief that no design answers; says what stands in the way, and what would open it."""
+
+
 class NativeUnavailable(EpureError):
     """The native backend (or a device) was asked for and is not there."""
 

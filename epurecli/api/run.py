@@ -10,20 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from epurecli.api.asked import conditions_of, observed_of
+from epurecli.api.designing import Designed, Designer
 from epurecli.api.designs import Designs
 from epurecli.api.run_data import open_run_data
-from epurecli.api.sampling import Sampling, prepare, steps_told
-from epurecli.checkpoint import TrainedModel, load_model, newest_run
+from epurecli.api.sampling import prepare, steps_told
+from epurecli.api.simulated import read_simulated
+from epurecli.api.tables import frame_of
+from epurecli.checkpoint import TrainedModel
 from epurecli.config import RunConfig
 from epurecli.data.dataset import Dataset
-from epurecli.data.partial import Observed
-from epurecli.errors import NotFound, UsageError
+from epurecli.design.brief import Brief
+from epurecli.design.predictor import Predictor
+from epurecli.errors import UsageError
 from epurecli.listener import QUIET, Listener
-from epurecli.models.registry import REGISTRY, entry_of
-from epurecli.sample.conditions import Value, from_values
-from epurecli.sample.names import parse_component, parse_mode
+from epurecli.sample.conditions import Value
+from epurecli.sample.names import parse_mode
 from epurecli.sample.request import SampleOptions
 from epurecli.types import Mode
 
@@ -133,7 +136,7 @@ class Run:
             UsageError: no such mode or condition.
             UnsupportedMode: the model does not have it.
         """
-        table = self._table(count, seed, conditions, values)
+        table = conditions_of(self.trained.scaler.columns, count, seed, conditions, values)
         wanted = Mode.CONDITIONAL if table is not None else None
         if mode is not None:
             wanted = parse_mode(mode)
@@ -172,12 +175,12 @@ class Run:
             UsageError: components that the model does not know; images of another size.
             DataError: designs of which nothing, or everything, is given.
         """
-        table = self._table(len(designs), seed, conditions, values)
+        table = conditions_of(self.trained.scaler.columns, len(designs), seed, conditions, values)
         options = SampleOptions(
             mode=Mode.INPAINTING,
             seed=seed,
             conditions=table,
-            partial=self._observed(designs),
+            partial=observed_of(designs, self.config),
             has_truth=designs.truth is not None,
             draws=draws,
             keep_draws=keep_draws,
@@ -207,6 +210,81 @@ class Run:
         asked = (self.trained, dataset, reference_of(dataset), num_samples, seed, self.device)
         with steps_told(self.trained.model, blocks_to_draw(dataset, num_samples), self.listener):
             return judge_model(*asked, nll=nll)
+
+    def predict(self, designs: Designs, /) -> pd.DataFrame:
+        """Figures of designs, from their images: those that the run's data has numbers of, conditions or not.
+
+        The predictor is fitted at the first call, in seconds, and kept in the run folder.
+
+        Returns:
+            A row a design; for each figure NAME its prediction (sizes are measured), NAME_low and NAME_high: between
+            them lie nine of ten designs like those of the data.
+
+        Raises: NotFound, DataError: the run's data; UsageError: other components, or fewer than 50 known figures.
+        """
+        return frame_of(designs.names, self.predictor(observed_of(designs, self.config, whole=True).images))
+
+    def design(
+        self,
+        *,
+        target: Mapping[str, float] | None = None,
+        ranges: Mapping[str, tuple[float, float]] | None = None,
+        at_least: Mapping[str, float] | None = None,
+        at_most: Mapping[str, float] | None = None,
+        maximise: Sequence[str] = (),
+        minimise: Sequence[str] = (),
+        tolerance: float = 0.1,
+        fix: Designs | None = None,
+        count: int = 8,
+        seed: int = 0,
+        extrapolate: bool = False,
+    ) -> Designed:
+        """Designs of wanted figures that differ from each other, the best first; `len` may be below `count`.
+
+        Args:
+            target, ranges, at_least, at_most: figures by name, in raw units.
+            maximise, minimise: figures of which as much or as little as the rest allows is wanted.
+            tolerance: of targets, in standard deviations of the data.
+            fix: one partial design whose given parts are kept bit for bit.
+            extrapolate: also designs that differ more from the data than real designs do.
+
+        Raises:
+            UsageError: no such figure, contradictions, figures far beyond the data.
+            Infeasible: no design has them; says which is in the way and what can be reached.
+        """
+        asked = {"target": target or {}, "range": ranges or {}, "at_least": at_least or {}, "at_most": at_most or {}}
+        brief = Brief.of({**asked, "maximise": maximise, "minimise": minimise, "tolerance": tolerance})
+        return self.answer(brief, fix, count=count, seed=seed, extrapolate=extrapolate)
+
+    def answer(
+        self,
+        brief: Brief,
+        fix: Designs | None = None,
+        /,
+        *,
+        count: int = 8,
+        seed: int = 0,
+        extrapolate: bool = False,
+        results: str | Path | None = None,
+    ) -> Designed:
+        """`design` of a brief that stands, such as one read from a file.
+
+        Args:
+            results: CSV with true figures of designs in its folder, which are learnt from first.
+        """
+        simulated = None
+        if results is not None:
+            simulated = read_simulated(Path(results), self.components, self.predictor.columns)
+        return self._designer.design(brief, fix, count, seed, extrapolate, simulated)
+
+    @property
+    def predictor(self) -> Predictor:
+        """What `predict` and `design` predict with: its columns, method, errors by cross-validation."""
+        return self._designer.predictor
+
+    @cached_property
+    def _designer(self) -> Designer:
+        return Designer(self.trained, self._dataset, self.listener)
 
     def export(
         self,
@@ -252,92 +330,6 @@ class Run:
         rows = "".join(f"<tr><th>{key}</th><td>{html.escape(value[:500])}</td></tr>" for key, value in facts.items())
         return f"<table>{rows}</table>{self.conditions.head(30).to_html()}"
 
-    def _table(
-        self,
-        count: int | None,
-        seed: int,
-        given: Mapping[str, Value] | pd.DataFrame | None,
-        values: Mapping[str, Value],
-    ) -> NDArray[np.float64] | None:
-        named: dict[str, Value] = {str(key): value for key, value in (given.items() if given is not None else ())}
-        twice = sorted(named.keys() & values.keys())
-        if twice:
-            raise UsageError(f"condition {twice[0]!r} is given twice")
-        named |= values
-        return from_values(named, self.trained.scaler.columns, count, seed) if named else None
-
-    def _observed(self, designs: Designs) -> Observed:
-        """What is given of designs, and what is known of the rest, in the model's order of components."""
-        size = tuple(self.config.model.image_size)
-        if designs.images.shape[2:] != size:
-            sizes = ["x".join(map(str, pair)) for pair in (designs.images.shape[2:], size)]
-            raise UsageError(f"the images are {sizes[0]} (height x width); the model was trained on {sizes[1]}")
-        places = [parse_component(name, self.components) for name in designs.components]
-        whole = designs.images if designs.truth is None else designs.truth
-        shown = np.where(designs.given[:, :, None, None], designs.images, whole)
-        images = np.zeros((len(designs), len(self.components), *size), np.uint8)
-        mask = np.zeros(images.shape[:2], bool)
-        images[:, places] = shown
-        mask[:, places] = designs.given if designs.partial else True
-        return Observed(designs.names, images, mask)
-
     def _draw(self, options: SampleOptions, backend: str) -> Designs:
         sampling = prepare(self.trained, options, backend=backend, device=self.device, listener=self.listener)
-        return designs_of(sampling)
-
-
-def designs_of(sampling: Sampling) -> Designs:
-    """All designs of a sampling, in memory."""
-    trained = sampling.trained
-    components, columns = trained.config.data.component_dirs, trained.scaler.columns
-    return Designs.of(sampling.drawn(), components, columns, sampling.provenance)
-
-
-def load(
-    what: str | Path, *, which: Literal["best", "last"] = "best", device: str = "auto", listener: Listener = QUIET
-) -> Run:
-    """A trained model.
-
-    Args:
-        what: a run folder, a .safetensors file in one, or a model's name: its newest finished run under the config's
-            output folder.
-        which: best or last weights of the run.
-        device: where it computes: auto, cpu, cuda, cuda:0, ...
-
-    Raises:
-        NotFound: no such run, or none that has finished.
-        CheckpointError: missing, damaged or altered files.
-    """
-    if which not in ("best", "last"):
-        raise UsageError(f"which={which!r}: expected best or last")
-    if str(what) in REGISTRY:
-        return open_run(str(what), which=which, device=device, listener=listener)
-    if not Path(what).exists():
-        raise NotFound(f"{what}: no such run or checkpoint", hint=f"a run folder, or a model: {', '.join(REGISTRY)}")
-    return Run(load_model(Path(what), which), device, listener)
-
-
-def open_run(
-    model: str,
-    checkpoint: Path | None = None,
-    which: str = "best",
-    runs: Path | None = None,
-    overrides: Sequence[str] = (),
-    device: str = "auto",
-    listener: Listener = QUIET,
-) -> Run:
-    """A run of this model: the checkpoint's, or the newest finished one under `runs` (default: the config's folder).
-
-    Args:
-        overrides: `sampling.key=value`, how to draw.
-
-    Raises: NotFound, CheckpointError; UsageError: no such model, or the run of another.
-    """
-    entry_of(model)
-    found = checkpoint or newest_run(runs or runs_folder(model), model)
-    return Run(load_model(found, which, expect=model, overrides=overrides), device, listener)
-
-
-def runs_folder(model: str) -> Path:
-    """Where the runs of a model go unless its config says otherwise; every shipped config says this."""
-    return Path("outputs") / model
+        return Designs.of(sampling.drawn(), self.components, self.trained.scaler.columns, sampling.provenance)

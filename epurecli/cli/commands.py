@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from epurecli.cli import count_params, data, doctor, evaluate, export, models, sample, show, studio, train
+from epurecli.cli import count_params, data, design, doctor, evaluate, export, models, sample, show, studio, train
 
 
 def register(app: typer.Typer) -> None:
     """Hang every command on the tree."""
     app.command("train")(train.train)
     app.command("sample")(sample.sample)
+    app.command("design")(design.design)
+    app.command("predict")(design.predict)
     app.command("export")(export.export)
     app.command("evaluate")(evaluate.evaluate)
     app.command("compare")(evaluate.compare)

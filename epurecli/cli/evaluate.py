@@ -114,7 +114,7 @@ def _train(model: str, data: Path | None, budget: str | None, seed: int, device:
 
 
 def _judge(model: str, run: Path | None, data: Path | None, count: int, seed: int, device: str, nll: bool) -> Report:
-    from epurecli.api.run import open_run
+    from epurecli.api.loading import open_run
     from epurecli.cli.progress import listening
 
     with listening() as listener:

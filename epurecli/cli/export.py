@@ -40,7 +40,7 @@ def export(
     entry_of(model)
     check_which(which)
 
-    from epurecli.api.run import open_run
+    from epurecli.api.loading import open_run
     from epurecli.export.convert import OPSET
     from epurecli.export.folder import export_folder, onnx_folder
 

@@ -101,7 +101,7 @@ def sample(
     import torch
 
     from epurecli.api.engines import parse_device
-    from epurecli.api.run import open_run
+    from epurecli.api.loading import open_run
     from epurecli.api.sampling import prepare
     from epurecli.cli.progress import listening
     from epurecli.ranks import Ranks

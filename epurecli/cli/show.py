@@ -20,7 +20,7 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """What depends on what: the learned correlation between components, as a table and a heat map."""
-    from epurecli.api.run import open_run
+    from epurecli.api.loading import open_run
 
     trained = open_run(model, checkpoint).trained
     if not hasattr(trained.model, "gaussian_prior"):

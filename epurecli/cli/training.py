@@ -33,7 +33,7 @@ def show_training(
 ) -> Path:
     """Train as configured, showing progress; returns the run folder."""
     from epurecli import checkpoint
-    from epurecli.api.run import runs_folder
+    from epurecli.api.loading import runs_folder
     from epurecli.api.training import Start, run_training
     from epurecli.cli.progress import Shown, TrainingProgress, bar
     from epurecli.training.loop import Stopped

@@ -9,12 +9,13 @@ from html import escape
 from epurecli.evaluate.conclusion import conclude
 from epurecli.evaluate.metric import Better, Report
 from epurecli.evaluate.plot import colour, histogram, number, strip
-from epurecli.evaluate.showing import STYLE, gallery_sections, loss_section
+from epurecli.evaluate.showing import STYLE as GALLERY_STYLE
+from epurecli.evaluate.showing import gallery_sections, loss_section
 from epurecli.evaluate.summary import Cell, Row, Summary, summarise
 
 _BETTER = {Better.LOWER: "lower", Better.HIGHER: "higher", Better.FLOOR: "nearest the floor"}
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --line: #d0d7de; --soft: #f3f5f7; --real: #b5bcc4; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e9ec; --paper: #15181c; --line: #3a4048; --soft: #20252b; --real: #59616a; }
@@ -118,7 +119,7 @@ def _page(summary: Summary, pictures: str, training: str, version: str) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="icon" href="data:,"><title>{title}</title><style>{_STYLE}{STYLE}</style></head>\n<body>\n'
+        f'<link rel="icon" href="data:,"><title>{title}</title><style>{STYLE}{GALLERY_STYLE}</style></head>\n<body>\n'
         + "\n".join(section for section in sections if section)
         + f"\n<script>{_SCRIPT}</script>\n</body></html>\n"
     )

@@ -11,6 +11,7 @@ from epurecli.errors import UsageError
 
 MANIFEST = "manifest.csv"
 SHEET = "contact_sheet.png"
+DESIGNED, SIMULATE, BRIEF, REPORT = "designs.csv", "to_simulate.csv", "brief.yaml", "report.html"  # of `epure design`
 _SHARD = re.compile(r"samples_\d{5,}\.npz")
 
 
@@ -46,7 +47,7 @@ def _stranger(out: Path) -> str | None:
         for name in (*folders, *files):
             path = Path(root, name)
             ours = name in folders or (
-                name in (MANIFEST, SHEET) or _SHARD.fullmatch(name)
+                name in (MANIFEST, SHEET, DESIGNED, SIMULATE, BRIEF, REPORT) or _SHARD.fullmatch(name)
                 if Path(root) == out
                 else name.endswith(f"_{Path(root).name}.png")
             )

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Literal, Self
 
 import numpy as np
@@ -44,6 +44,7 @@ class SampleWriter:
         workers: writing threads (default: one a core, at most 4).
         sheet_rows: designs on the contact sheet; half as many where truth or uncertainty stand beside them.
         mirror: the edge of the images that is the centre plane.
+        beside: further files, by name, that appear with the rest.
 
     Raises:
         UsageError: `out` is in use (nothing is written), a name cannot be a file name, or two designs have the same.
@@ -63,6 +64,7 @@ class SampleWriter:
         workers: int | None = None,
         sheet_rows: int = SHOWN,
         mirror: Side = Side.RIGHT,
+        beside: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         self._components, self._columns = tuple(components), tuple(columns)
         self._before = {key: str(provenance[key]) for key in _LEADING if key in provenance}
@@ -78,7 +80,7 @@ class SampleWriter:
             if component.lower() in RESERVED:
                 raise UsageError(f"a component cannot be called {component!r}: results have a folder of that name")
         self._format, self._workers = format, workers
-        self._sheet_rows, self._mirror = sheet_rows, mirror
+        self._sheet_rows, self._mirror, self._beside = sheet_rows, mirror, beside
         self._staging = StagedFolder(out, replaceable(out, overwrite), last=MANIFEST)
         self._tiles: list[Tile] = []
         self.count = 0  # designs written so far
@@ -135,6 +137,9 @@ class SampleWriter:
             if kind is None:
                 self._sink.finish()
                 self._draw_sheet()
+                for name, content in self._beside.items():
+                    with writing(self._staging.folder / name):
+                        (self._staging.folder / name).write_bytes(content)
                 with writing(self._staging.folder / MANIFEST):
                     self._manifest.close()
                 complete = True

@@ -1,0 +1,143 @@
+"""Designs made better by moving the noise that they are drawn from, along the gradient of what they lack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from epurecli.checkpoint import TrainedModel
+from epurecli.design.brief import Goals
+from epurecli.design.predictor import Predictor
+from epurecli.design.propose import Candidates, Given
+from epurecli.models.contract import paste
+from epurecli.nn.noise import GivenNoise
+from epurecli.sample.noise import DesignNoise
+from epurecli.types import Query
+
+_RATE = 0.06  # of Adam, in standard deviations of the noise
+_GUARD = 1e-2  # of the squared length of the noise: it stays noise that the model was trained on
+_VIOLATION = 10.0
+_LOOK = 5  # steps between looks at what has become of the designs
+_SHARP = 20.0  # of the smooth maximum over objectives
+
+
+@dataclass
+class JoinedNoise:
+    """The noise of any designs, by their numbers; it keeps what it has given."""
+
+    seed: int
+    numbers: NDArray[np.int64]
+    given: list[tuple[str, Tensor]]
+
+    def __post_init__(self) -> None:
+        self._streams = [DesignNoise(self.seed, int(number), 1) for number in self.numbers]
+
+    def normal(self, *shape: int) -> Tensor:
+        return self._keep("normal", torch.cat([stream.normal(*shape) for stream in self._streams]))
+
+    def uniform(self, *shape: int) -> Tensor:
+        return self._keep("uniform", torch.cat([stream.uniform(*shape) for stream in self._streams]))
+
+    def _keep(self, kind: str, numbers: Tensor) -> Tensor:
+        numbers = numbers.requires_grad_(kind == "normal")
+        self.given.append((kind, numbers))
+        return numbers
+
+
+def refine(
+    trained: TrainedModel,
+    predictor: Predictor,
+    goals: Goals,
+    start: Candidates,
+    seed: int,
+    given: Given | None,
+    steps: int,
+    valid: Callable[[NDArray[np.bool_]], NDArray[np.bool_]],
+) -> Candidates | None:
+    """The best that each design becomes in so many steps, of what is valid; None where the model has no gradient.
+
+    What is looked at and what is stepped on are the crisp design; the gradient is that of the soft one ("straight
+    through": Bengio, Leonard & Courville 2013, sec. 4).
+    """
+    model, scaler = trained.model, trained.scaler
+    count = len(start)
+    condition = torch.from_numpy(scaler.encode(start.condition)) if scaler.columns else torch.zeros(count, 0)
+    observed = mask = None
+    if given is not None:
+        observed = torch.from_numpy(given.image).float().div(255).expand(count, *given.image.shape)
+        mask = torch.from_numpy(given.mask).expand(count, -1)
+        observed = torch.where(mask[..., None, None], observed, 0.0)
+    query = Query(condition.to(model.device), torch.ones(count, 1, device=model.device), observed, mask)
+    noise = JoinedNoise(seed, start.number, [])
+    with torch.enable_grad():
+        first = model.sampler(query)(noise)
+        leaves = [numbers for kind, numbers in noise.given if kind == "normal"]
+        if not first.requires_grad or not leaves:
+            return None
+        optimizer = torch.optim.Adam(leaves, lr=_RATE)
+        weights = torch.from_numpy(_weights(goals, count, seed)).float()
+        best, bits = np.full(count, np.inf), start.bits.copy()
+        for step in range(steps + 1):
+            drawn = model.sampler(query)(GivenNoise([numbers for _, numbers in noise.given]))
+            soft = paste(drawn.clamp(0, 1), query)
+            crisp = _crisp(soft.detach())
+            mean, spread = predictor.standardised(soft + (crisp - soft).detach())
+            losses = _losses(goals, predictor, mean, spread, weights)
+            if step % _LOOK == 0 or step == steps:
+                now = crisp.numpy() >= 0.5
+                found = losses.detach().double().numpy()
+                better = found < best
+                better[better] &= valid(now[better])
+                best[better], bits[better] = found[better], now[better]
+            if step == steps:
+                break
+            guard = sum(numbers.square().flatten(1).sum(1) for numbers in leaves)
+            optimizer.zero_grad()
+            (losses + _GUARD * guard).sum().backward()
+            optimizer.step()
+    return Candidates(bits, start.condition, start.number, np.isfinite(best))
+
+
+def _crisp(soft: Tensor) -> Tensor:  # (B, C, H, W) -> same, zeros and ones
+    """As `epurecli.pictures.crisp.crisp`."""
+    background = (1 - soft.sum(1, keepdim=True)).clamp_min(0)
+    owner = torch.cat([background, soft], 1).argmax(1, keepdim=True)
+    return (owner == torch.arange(1, soft.shape[1] + 1)[:, None, None]).to(soft.dtype)
+
+
+def _weights(goals: Goals, count: int, seed: int) -> NDArray[np.float64]:  # (B, J)
+    """What each design gives to each objective; different, so that together they follow the front."""
+    objectives = len(goals.objectives)
+    return np.random.default_rng(seed).dirichlet(np.ones(objectives), count) if objectives else np.zeros((count, 0))
+
+
+def _losses(goals: Goals, predictor: Predictor, mean: Tensor, spread: Tensor, weights: Tensor) -> Tensor:  # -> (B,)
+    """What designs lack: distance from targets, violated bounds, and objectives as a smooth weighted maximum.
+
+    Bounds and objectives are held to the worse end of the interval: where the predictor is unsure there is nothing to
+    be gained. Source of the maximum: Steuer & Choo, "An Interactive Weighted Tchebycheff Procedure", 1983.
+    """
+    shift, scale = predictor.shift, predictor.scale
+    half = spread * predictor.quantile
+    total = mean.new_zeros(len(mean))
+    for constraint in goals.constraints:
+        k = constraint.index
+        if constraint.target is not None:
+            reach = (constraint.high - constraint.low) / 2 / scale[k]
+            total = total + ((mean[:, k] - (constraint.target - shift[k]) / scale[k]) / reach).square()
+            continue
+        room = (constraint.high - constraint.low) / scale[k] / 2
+        margin = torch.minimum(half[:, k], 0.5 * room.clamp(max=10.0))
+        low, high = (constraint.low - shift[k]) / scale[k], (constraint.high - shift[k]) / scale[k]
+        total = total + _VIOLATION * ((low + margin - mean[:, k]).relu() + (mean[:, k] + margin - high).relu()).square()
+    if goals.objectives:
+        index = [k for k, _ in goals.objectives]
+        sign = mean.new_tensor([float(s) for _, s in goals.objectives])
+        worse = sign * mean[:, index] - half[:, index]
+        total = total + torch.logsumexp(-_SHARP * weights * worse, 1) / _SHARP
+    return total
