@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "config": {"version", "errors", "types"},
     "gmrf": {"version", "errors", "types"},
     "pictures": {"version"},
+    "outline": {"version", "errors", "pictures", "text"},
     "evaluate": {"version", "errors", "types", "config", "files", "staging", "pictures", "text"},
 }
 MAY_IMPORT["nn"] = {"version", "errors", "types", "config", "gmrf", "files", "staging"}
@@ -38,7 +39,7 @@ MAY_IMPORT["export"] = MAY_IMPORT["checkpoint"] | {"checkpoint", "pictures"}
 for _floor in ("training", "sample"):
     MAY_IMPORT[_floor] = MAY_IMPORT["checkpoint"] | {"checkpoint", "ranks", "listener", "pictures", "text"}
 MAY_IMPORT["design"] = MAY_IMPORT["sample"] | {"sample", "evaluate"}
-MAY_IMPORT["api"] = MAY_IMPORT["design"] | {"training", "export", "design"}
+MAY_IMPORT["api"] = MAY_IMPORT["design"] | {"training", "export", "design", "outline"}
 MAY_IMPORT["studio"] = MAY_IMPORT["api"] | {"api"}
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "__init__"}
 MAY_IMPORT["__init__"] = {"api", "errors", "studio", "version"}  # lazily: the package's face

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from epurecli.api import pictures
+from epurecli.api import outlines, pictures
 from epurecli.errors import UsageError
 from epurecli.pictures.crisp import owners
 from epurecli.sample.drawn import Drawn, as_bytes
@@ -246,6 +246,8 @@ class Designs:
         ) as writer:  # fmt: skip
             writer.write(self.as_drawn())
         return Path(folder)
+
+    to_svg, to_dxf, to_geojson = outlines.to_svg, outlines.to_dxf, outlines.to_geojson
 
     def as_drawn(self) -> Drawn:
         """What the writer takes."""

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from epurecli.cli import count_params, data, design, doctor, evaluate, export, models, sample, show, studio, train
+from epurecli.cli import (
+    count_params,
+    data,
+    design,
+    doctor,
+    evaluate,
+    export,
+    models,
+    outline,
+    sample,
+    show,
+    studio,
+    train,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -16,6 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export.export)
     app.command("evaluate")(evaluate.evaluate)
     app.command("compare")(evaluate.compare)
+    app.command("outline")(outline.outline)
     app.command("show")(show.show)
     app.command("studio")(studio.studio)
     app.command("count-params")(count_params.count_params)

@@ -15,8 +15,13 @@ DESIGNED, SIMULATE, BRIEF, REPORT = "designs.csv", "to_simulate.csv", "brief.yam
 _SHARD = re.compile(r"samples_\d{5,}\.npz")
 
 
-def replaceable(out: Path, overwrite: bool) -> Callable[[Path], None]:
+def replaceable(
+    out: Path, overwrite: bool, stranger: Callable[[Path], str | None] | None = None
+) -> Callable[[Path], None]:
     """A check of what stands at `out`: nothing, or (with `overwrite`) an earlier result and nothing else.
+
+    Args:
+        stranger: says why a folder is no such result, or None where it is one (default: of a sampling run).
 
     Returns:
         A function that raises UsageError, naming `out` wherever its contents lie by then.
@@ -30,10 +35,10 @@ def replaceable(out: Path, overwrite: bool) -> Callable[[Path], None]:
         if not overwrite:
             hint = "name a new folder, or add --overwrite to replace an earlier result"
             raise UsageError(f"--out {out} is not empty", hint)
-        stranger = _stranger(found)
-        if stranger is not None:
+        reason = (stranger or _stranger)(found)
+        if reason is not None:
             hint = "name a new folder, or clear this one by hand"
-            raise UsageError(f"--out {out} cannot be overwritten: {stranger}", hint)
+            raise UsageError(f"--out {out} cannot be overwritten: {reason}", hint)
 
     return check
 

@@ -8,6 +8,17 @@ from collections.abc import Sequence
 from epurecli.errors import UsageError
 from epurecli.types import Mode
 
+_FORBIDDEN = frozenset('/\\:*?"<>|')  # not allowed in file names on one system or another
+
+
+def check_file_name(name: str, what: str) -> None:
+    """Whether a name can be part of a file's, on any system. Raises: UsageError."""
+    if not name or not name.isprintable() or not _FORBIDDEN.isdisjoint(name):
+        raise UsageError(
+            f"{what} name {name!r} cannot be part of a file name",
+            f"use none of {' '.join(sorted(_FORBIDDEN))} and no line breaks",
+        )
+
 
 def parse_mode(text: str) -> Mode:
     """Raises: UsageError, naming the modes there are."""

@@ -17,6 +17,7 @@ from epurecli.files import writing
 from epurecli.pictures.section import Side
 from epurecli.sample.drawn import Drawn, as_bytes, draws_as_bytes
 from epurecli.sample.layout import MANIFEST, SHEET, replaceable
+from epurecli.sample.names import check_file_name
 from epurecli.sample.sampler import EXAMPLES, SHOWN
 from epurecli.sample.sheet import Tile, contact_sheet
 from epurecli.sample.sinks import Background, NpzSink, PngSink
@@ -24,7 +25,6 @@ from epurecli.staging import StagedFolder
 from epurecli.text import csv_cell
 
 _LEADING = ("model", "mode", "seed")  # provenance that stands before the conditions in the manifest
-_FORBIDDEN = frozenset('/\\:*?"<>|')  # not allowed in file names on one system or another
 
 
 class SampleWriter:
@@ -76,7 +76,7 @@ class SampleWriter:
                 f"condition {twice[0]!r} has the name of another column of {MANIFEST}", "rename the condition"
             )
         for component in self._components:
-            _check_name(component, "component")
+            check_file_name(component, "component")
             if component.lower() in RESERVED:
                 raise UsageError(f"a component cannot be called {component!r}: results have a folder of that name")
         self._format, self._workers = format, workers
@@ -110,7 +110,7 @@ class SampleWriter:
         """Take one block. Returns as soon as it is converted to bytes; the arrays may be changed afterwards."""
         _check_shapes(drawn, len(self._components), len(self._columns))
         for name in drawn.names:
-            _check_name(name, "design")
+            check_file_name(name, "design")
         pixels = as_bytes(drawn, self._components)
         mask = np.zeros(pixels["images"].shape[:2], dtype=bool) if drawn.mask is None else np.array(drawn.mask)
         if drawn.conditions is None:
@@ -201,14 +201,6 @@ def _examples(drawn: Drawn, components: Sequence[str]) -> np.ndarray:
 def number(value: float) -> str:
     """The shortest text that reads back as the same number; whole numbers without a point."""
     return str(int(value)) if float(value).is_integer() else repr(float(value))
-
-
-def _check_name(name: str, what: str) -> None:
-    if not name or not name.isprintable() or not _FORBIDDEN.isdisjoint(name):
-        raise UsageError(
-            f"{what} name {name!r} cannot be part of a file name",
-            f"use none of {' '.join(sorted(_FORBIDDEN))} and no line breaks",
-        )
 
 
 def _check_shapes(drawn: Drawn, components: int, columns: int) -> None:
