@@ -1,19 +1,17 @@
-"""The predictor and the search, where the run has them; a sentence and a way on where it has not."""
+"""What the predictor says of designs, and of designs of which there are several draws."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from epurecli.api.designing import PREDICTOR
 from epurecli.api.designs import Designs
 from epurecli.api.run import Run
 from epurecli.errors import EpureError, UsageError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _NORMAL = np.array([NormalDist().inv_cdf((i + 0.5) / 21) for i in range(21)])  # a normal law as 21 equal chances
 _HALF = NormalDist().inv_cdf(0.95)  # standard deviations to each side that hold 90 % of it
@@ -26,25 +24,36 @@ def as_designs(run: Run, labels: NDArray[np.uint8], names: tuple[str, ...] | Non
     return Designs(images, run.components, names or tuple(f"design_{i:05d}" for i in range(len(labels))))
 
 
-def can_predict(run: Run) -> bool:
-    """Whether this version of epure has a predictor at all."""
-    return getattr(run, "predict", None) is not None
+class Advice:
+    """The predictor of one run. It is fitted when somebody asks for it: that takes seconds."""
 
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.ready = False
 
-def predicted(run: Run, labels: NDArray[np.uint8]) -> dict[str, list[list[float]]]:
-    """For each predicted column, for each design: value, low and high of the 90 % interval.
+    def take_up(self) -> None:
+        """Read the predictor that stands in the run folder, if one does."""
+        if (self.run.path / PREDICTOR).is_file():
+            with suppress(EpureError, OSError):
+                self.fit()
 
-    Raises: EpureError: there is no predictor, or it refuses.
-    """
-    predict = getattr(run, "predict", None)
-    if predict is None:
-        raise UsageError("there is no predictor in this version", "designs are drawn, measured and checked without it")
-    frame: pd.DataFrame = predict(as_designs(run, labels))
-    return {
-        str(name): frame[[name, f"{name}_low", f"{name}_high"]].to_numpy(float).tolist()
-        for name in frame.columns
-        if f"{name}_low" in frame.columns
-    }
+    def fit(self) -> None:
+        """Raises: NotFound, DataError: the run's data; UsageError: too few known figures."""
+        self.run.predictor  # noqa: B018 - read or fitted now, kept by the run
+        self.ready = True
+
+    def predicted(self, labels: NDArray[np.uint8]) -> dict[str, list[list[float]]]:
+        """For each figure, for each of N designs (N, H, W): value, low and high of the 90 % interval. Sizes, which are
+        measured, are left out.
+
+        Raises: UsageError: the predictor is not fitted yet.
+        """
+        if not self.ready:
+            raise UsageError("the predictor of this run is not fitted yet")
+        frame = self.run.predict(as_designs(self.run, labels))
+        sizes = {measure.name for measure in self.run.predictor.measures}
+        names = [name for name in self.run.predictor.columns if name not in sizes]
+        return {name: frame[[name, f"{name}_low", f"{name}_high"]].to_numpy(float).tolist() for name in names}
 
 
 def over_draws(predictions: dict[str, list[list[float]]]) -> dict[str, list[float]]:
@@ -59,20 +68,3 @@ def over_draws(predictions: dict[str, list[list[float]]]) -> dict[str, list[floa
         mixed = value[:, None] + ((high - low) / (2 * _HALF))[:, None] * _NORMAL
         found[name] = [float(np.median(value)), *np.quantile(mixed, [0.05, 0.95]).tolist()]
     return found
-
-
-def searched(run: Run, brief: dict[str, dict[str, Any]], fix: Designs | None, seed: int) -> Any:
-    """Designs that meet a brief, by `Run.design`.
-
-    Args:
-        brief: target, ranges, maximise, minimise as `Run.design` takes them.
-
-    Raises: EpureError: no search here, or an impossible brief, in sentences.
-    """
-    design = getattr(run, "design", None)
-    if design is None:
-        raise UsageError("there is no search in this version", "vary the brief: the variants follow it")
-    given: dict[str, Any] = {key: value for key, value in brief.items() if value}
-    if not given:
-        raise EpureError("the brief is empty", "set a target, a range or an aim for at least one column")
-    return design(**given, fix=fix, count=8, seed=seed)

@@ -7,11 +7,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from epurecli.errors import EpureError, UsageError
-from epurecli.studio import advice, messages
+from epurecli.studio import messages
+from epurecli.studio.advice import over_draws
 from epurecli.studio.engine import Engine, Superseded
 from epurecli.studio.exporting import export
 from epurecli.studio.facts import facts_of
@@ -175,19 +175,13 @@ class Connection:
         facts = facts_of(labels, len(run.components), room.training[message.run], stop)
         if facts is None:
             return
-        answer: dict[str, Any] = {"kind": "facts", "seq": message.seq, "facts": facts, "reason": ""}
+        answer: dict[str, Any] = {"kind": "facts", "seq": message.seq, "facts": facts}
         self.tell(answer)
-        if stop() or not advice.can_predict(run):
+        if stop() or not room.advice[message.run].ready:
             return
-        try:
-            answer |= {"predicted": advice.predicted(run, labels)}
-        except EpureError as error:
-            answer |= {"predicted": None, "reason": error.message, "hint": error.hint}
-        else:
-            draws = picture is not None and picture.draws and not picture.nearest
-            if draws:
-                drawn = {name: rows[1:] for name, rows in answer["predicted"].items()}
-                answer["spread"] = advice.over_draws(drawn)
+        answer["predicted"] = room.advice[message.run].predicted(labels)
+        if picture is not None and picture.draws and not picture.nearest:
+            answer["spread"] = over_draws({name: rows[1:] for name, rows in answer["predicted"].items()})
         self.tell(answer)
 
     async def _do_longer(self, message: Search | Fit | Export) -> None:
@@ -197,13 +191,13 @@ class Connection:
                 case Search():
                     self._engine(message.run)
                     picture, table = await asyncio.to_thread(search, self._room, message)
+                    self._room.advice[message.run].ready = True  # the search has fitted it where it was not
                     self._post(messages.frame(message.seq, picture))
                     self.tell({"kind": "designed", "seq": message.seq, "table": table})
                 case Fit():
-                    engine = self._engine(message.run)
-                    size = self._room.size
-                    await asyncio.to_thread(advice.predicted, engine.run, np.zeros((1, *size), np.uint8))
-                    self.tell({"kind": "fitted", "index": message.run})
+                    self._engine(message.run)
+                    await asyncio.to_thread(self._room.fit, message.run)
+                    self.tell({"kind": "fitted"})
                 case Export():
                     self.tell({"kind": "exported", "seq": seq, **await asyncio.to_thread(export, self._room, message)})
         except EpureError as error:

@@ -187,24 +187,20 @@ def _nothing(designs: Designs, folder: Path, scale_mm: float | None) -> None:
 
 
 def _svg(designs: Designs, folder: Path, scale_mm: float | None) -> None:
-    _written(designs, "to_svg", folder / "svg", scale_mm)
+    designs.to_svg(folder / "svg", scale_mm=scale_mm)
 
 
 def _dxf(designs: Designs, folder: Path, scale_mm: float | None) -> None:
     if scale_mm is None:
-        raise UsageError("a DXF needs the size of a pixel", "say how many mm a pixel is")
-    _written(designs, "to_dxf", folder / "dxf", scale_mm)
+        raise UsageError("a drawing in mm needs the size of a pixel", "say how many mm a pixel is")
+    designs.to_dxf(folder / "dxf", scale_mm=scale_mm)
 
 
 def _explorer(designs: Designs, folder: Path, scale_mm: float | None) -> None:
-    raise UsageError("this version writes no explorer.html")
-
-
-def _written(designs: Designs, method: str, folder: Path, scale_mm: float | None) -> None:
-    write = getattr(designs, method, None)
+    write = getattr(designs, "explorer", None)
     if write is None:
-        raise UsageError(f"this version writes no {folder.name.upper()}")
-    write(folder, scale_mm=scale_mm)
+        raise UsageError("this version writes no explorer.html")
+    write(folder / "explorer.html")
 
 
 _OUTLINES: Outlines = {"svg": _svg, "dxf": _dxf, "explorer": _explorer}

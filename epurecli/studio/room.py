@@ -15,7 +15,7 @@ from epurecli.api.run_data import open_run_data
 from epurecli.errors import EpureError, UsageError
 from epurecli.listener import QUIET, Listener
 from epurecli.pictures.palette import colour, css
-from epurecli.studio import advice
+from epurecli.studio.advice import Advice
 from epurecli.studio.asking import Silent
 from epurecli.studio.engine import Engine
 from epurecli.studio.facts import Training, training_of
@@ -47,6 +47,7 @@ class Room:
                 )
         self.columns = tuple(dict.fromkeys(name for run in self.runs for name in run.trained.scaler.columns))
         self.engines = [Engine(run, self.columns) for run in self.runs]
+        self.advice = [Advice(run) for run in self.runs]
         self.training: list[Training | None] = [None for _ in self.runs]
         self.reasons = ["the training designs are being read" for _ in self.runs]
         size: tuple[int, int] = tuple(first.config.model.image_size)
@@ -90,8 +91,7 @@ class Room:
             "columns": list(run.trained.scaler.columns),
             "completes": engine.completes,
             "steps": run.trained.model.steps,
-            "predicts": advice.can_predict(run),
-            "searches": getattr(run, "design", None) is not None,
+            "predicts": self.advice[index].ready,
             "histograms": {} if (known := self.training[index]) is None else known.histograms(),
             "reason": self.reasons[index],
         }
@@ -108,6 +108,11 @@ class Room:
         for page in tuple(self.pages):
             page(message)
 
+    def fit(self, index: int) -> None:
+        """Fit the predictor of a run, and tell every page. Raises: see `Advice.fit`."""
+        self.advice[index].fit()
+        self.announce({"kind": "run", "index": index, **self._described(index)})
+
     # --- in the background --------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
@@ -119,6 +124,8 @@ class Room:
             self.training[index], self.reasons[index] = training_of(
                 lambda run=run: open_run_data(run.trained, None, Silent())
             )
+            if self.training[index] is not None:
+                self.advice[index].take_up()
             self.announce({"kind": "run", "index": index, **self._described(index)})
         for index, run in enumerate(self.runs):
             if self._closing or not worthwhile(run):

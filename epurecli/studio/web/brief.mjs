@@ -50,7 +50,7 @@ function build() {
     const values = el("p", {className: "values"});
     const known = run().columns.includes(column.name);
     const root = el("div", {className: "row", role: "group", "aria-label": column.name},
-      el("div", {className: "head"}, el("b", {title: column.name}, column.name), el("span", {className: "grow"}), run().searches && aim, modes, ...inputs.slice(3)),
+      el("div", {className: "head"}, el("b", {title: column.name}, column.name), el("span", {className: "grow"}), aim, modes, ...inputs.slice(3)),
       el("div", {className: "track"}, picture, ...inputs.slice(0, 3)), values);
     if (!known) root.append(el("p", {className: "quiet"}, t("otherrun")));
     return {name: column.name, place: index, ...where, marks, inputs: [...inputs, modes, aim], values, root};
@@ -135,11 +135,13 @@ function notes() {
   note.textContent = text;
   const box = byId("search");
   const lines = [];
-  if (state.columns.length) {
-    if (!run().predicts) lines.push(el("p", {className: "note"}, t("nopredict")));
-    else if (state.predicted === null && state.facts?.why) lines.push(el("p", {className: "note"}, `${state.facts.why} `), el("button", {onclick: asks.fit}, t("fit")));
-    if (run().searches) lines.push(el("button", {className: "wide", onclick: asks.search, disabled: box.dataset.busy === "1"}, t(box.dataset.busy === "1" ? "searching" : "search")));
+  const known = new Set(state.columns.map(column => column.name));
+  for (const name of Object.keys(state.predicted ?? {}).filter(name => !known.has(name))) {
+    const [value, low, high] = interval(name);
+    lines.push(el("p", {className: "values"}, el("b", {}, name), ` ${t("predicted")} ${figure(value)} [${figure(low)}, ${figure(high)}]`));
   }
+  if (!reason && !run().predicts) lines.push(el("p", {className: "note"}, t("nopredictor") + " ", el("button", {onclick: asks.fit}, t("fit"))));
+  if (state.columns.length && !reason) lines.push(el("button", {className: "wide", onclick: asks.search, disabled: box.dataset.busy === "1"}, t(box.dataset.busy === "1" ? "searching" : "search")));
   if (box.dataset.said) lines.push(el("p", {className: "note warn"}, box.dataset.said));
   if (!box.contains(document.activeElement)) box.replaceChildren(...lines);
 }

@@ -48,7 +48,7 @@ function told(message) {
       const kept = measuring.get(message.seq);
       if (kept) { Object.assign(kept, {facts: message.facts, predicted: message.predicted}); tell("kept"); refreshCompare(); break; }
       if (message.seq !== asked) break;
-      Object.assign(state, {facts: {...message.facts, why: message.reason}, predicted: message.predicted ?? null, spread: message.spread ?? null});
+      Object.assign(state, {facts: message.facts, predicted: message.predicted ?? null, spread: message.spread ?? null});
       tell("answer");
       status();
       announce();
@@ -65,7 +65,7 @@ function told(message) {
     case "kept": case "dropped": others(message); break;
     case "backend": byId("where").textContent = message.name; break;
     case "saved": byId("saved").textContent = t("saved"); break;
-    case "fitted": say(t("fitted")); draw(); break;
+    case "fitted": say(t("fitted")); break;
     case "designed":
       busy("");
       state.table = message.table;

@@ -20,10 +20,7 @@ const TEXTS = {
   extrapolates: ["beyond the training designs: extrapolates", "au-delà des données d'apprentissage : extrapolation"],
   nopredictor: ["No predictor yet.", "Pas encore de prédicteur."], fit: ["Fit it (about 10 s)", "L'ajuster (environ 10 s)"],
   fitting: ["Fitting…", "Ajustement…"], fitted: ["The predictor is ready.", "Le prédicteur est prêt."],
-  nopredict: ["This version predicts no performance: sizes are measured, designs are checked.",
-    "Cette version ne prédit aucune performance : les dimensions sont mesurées, les pneus vérifiés."],
   search: ["Design for me", "Concevoir pour moi"], searching: ["Searching…", "Recherche…"],
-  nosearch: ["This version has no search.", "Cette version n'a pas de recherche."],
   found: ["{0} designs found for the brief", "{0} pneus trouvés pour le cahier des charges"],
   // tools
   brush: ["Brush", "Pinceau"], eraser: ["Eraser", "Gomme"], fill: ["Fill", "Remplir"], pick: ["Pick", "Pipette"], size: ["size", "taille"],
