@@ -70,6 +70,9 @@ def state(page: Page, part: int, wanted: str) -> Any:
 
 
 def saved(server: Server, page: Page) -> Document:
+    """The document as the server has it, once the page has nothing newer on its way."""
+    expect(page.locator("#saved")).to_have_text(re.compile("saved|enregistré"))
+    page.wait_for_timeout(150)
     expect(page.locator("#saved")).to_have_text(re.compile("saved|enregistré"))
     return server.room.session.state.document
 

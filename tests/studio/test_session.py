@@ -37,9 +37,12 @@ def kept(document: Document, labels: np.ndarray, id: str = "a", **more: Any) -> 
 
 def stored(server: Server) -> dict[str, Any]:
     """The file, once it says all that was sent."""
-    for _ in range(100):
-        if not server.room.session.changed and server.room.session.path.exists():
-            return json.loads(server.room.session.path.read_text())
+    session = server.room.session
+    for _ in range(200):
+        if session.path.exists() and (found := json.loads(session.path.read_text())) == session.state.model_dump(
+            mode="json"
+        ):
+            return found
         time.sleep(0.02)
     raise AssertionError("the session was not saved")
 
@@ -52,8 +55,7 @@ def test_a_change_is_on_the_disk_and_in_the_next_page(serve: Serve, visit: Visit
     labels = page.draw(document).labels[3]
     page.send(kind="keep", design=kept(document, labels, number=3))
     page.send(kind="settings", settings={**page.hello["settings"], "brush": 8, "language": "fr"})
-    page.next("saved")
-    time.sleep(0.1)
+    page.draw(document)
     found = stored(server)
     assert found["document"]["seed"] == 42
     assert found["document"]["brief"][0]["value"] == 55.5
