@@ -62,7 +62,7 @@ def studio(
 
 
 def _opened(name: str, device: str) -> Run:
-    from epurecli.api.run import load
+    from epurecli.api.loading import load
 
     return load(name, device=device)
 

@@ -169,7 +169,7 @@ class Connection:
             self._say_facts(message, last.labels, last, stop)
 
     def _say_facts(
-        self, message: Draw | Measure, labels: Any, picture: Picture | None, stop: Callable[[], bool]
+        self, message: Draw | Measure | Search, labels: Any, picture: Picture | None, stop: Callable[[], bool]
     ) -> None:
         room, run = self._room, self._room.runs[message.run]
         facts = facts_of(labels, len(run.components), room.training[message.run], stop)
@@ -194,6 +194,8 @@ class Connection:
                     self._room.advice[message.run].ready = True  # the search has fitted it where it was not
                     self._post(messages.frame(message.seq, picture))
                     self.tell({"kind": "designed", "seq": message.seq, "table": table})
+                    said = (self._say_facts, message, picture.labels, None, lambda: False)
+                    await self._loop.run_in_executor(self._room.worker, *said)
                 case Fit():
                     self._engine(message.run)
                     await asyncio.to_thread(self._room.fit, message.run)

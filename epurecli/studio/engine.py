@@ -25,6 +25,7 @@ from epurecli.types import Mode
 
 VARIANTS = 24  # free designs on the page
 POOL = 256  # designs among which the nearest to what is painted are looked for
+POOL_IN_STEPS = 32  # of a model that draws in steps
 SLOW_MS = 30.0  # a block that takes longer is announced by the one design that is looked at
 
 Stop = Callable[[], bool]  # whether something newer is asked for
@@ -101,7 +102,9 @@ class Engine:
         drawing = drawing_of(document, self.run.components, self._size)
         request = self._request(document, drawing)
         wished = bool(drawing.wishes.any()) or document.like is not None
-        with self._told(stop, progress):
+        pool = POOL if self.trained.model.steps == 1 else POOL_IN_STEPS
+        blocks = -(-(pool if wished else len(request)) // self._ready().block) + (self.slow and not wished)
+        with self._told(stop, progress, blocks):
             if wished:
                 yield from self._nearest(document, drawing, request, stop, closer, began)
                 return
@@ -138,7 +141,7 @@ class Engine:
         self, document: Document, drawing: Drawing, request: Request, stop: Stop, closer: bool, began: float
     ) -> Iterator[Picture]:
         """The nearest of many designs to what was painted; then, if wanted, nearer ones."""
-        size = 32 if self.trained.model.steps > 1 else POOL
+        size = POOL if self.trained.model.steps == 1 else POOL_IN_STEPS
         paint, where = drawing.paint, drawing.wishes
         if document.like is not None:
             paint, where = document.like.reshape(self._size), np.ones(self._size, bool)
@@ -190,14 +193,15 @@ class Engine:
         return self._backend
 
     @contextmanager
-    def _told(self, stop: Stop, progress: Progress) -> Iterator[None]:
+    def _told(self, stop: Stop, progress: Progress, blocks: int) -> Iterator[None]:
         """Within it, a model that draws in many steps tells each, and stops at the next when told to."""
         model, done = self.trained.model, count(1)
+        total = model.steps * blocks
 
         def step() -> None:
             if stop():
                 raise Superseded
-            progress(next(done), model.steps)
+            progress(min(next(done), total), total)
 
         if model.steps > 1:
             model.on_step = step

@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,21 @@ from epurecli.version import __version__
 Announce = Callable[[dict[str, Any]], None]
 
 
+class _Told:
+    """A listener that tells every page how far long work is."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+
+    def note(self, text: str) -> None: ...
+
+    def warn(self, text: str) -> None:
+        self._room.listener.warn(text)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        self._room.announce({"kind": "progress", "seq": None, "what": what, "done": done, "total": total})
+
+
 class Room:
     """Opened by a server, closed with it.
 
@@ -37,7 +53,12 @@ class Room:
     """
 
     def __init__(self, runs: Sequence[Run], folder: Path, name: str | None = None, listener: Listener = QUIET) -> None:
-        self.runs, self.folder, self.listener = tuple(runs), folder, listener
+        self.folder, self.listener = folder, listener
+        self.runs = tuple(replace(run, listener=_Told(self)) for run in runs)
+        if not self.runs:
+            raise UsageError(
+                "there is no run to draw with", "train one: epure train vae --config vae_toy --budget 120s"
+            )
         first = self.runs[0]
         for run in self.runs:
             if run.components != first.components or run.config.model.image_size != first.config.model.image_size:

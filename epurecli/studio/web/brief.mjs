@@ -50,8 +50,8 @@ function build() {
     const values = el("p", {className: "values"});
     const known = run().columns.includes(column.name);
     const root = el("div", {className: "row", role: "group", "aria-label": column.name},
-      el("div", {className: "head"}, el("b", {title: column.name}, column.name), el("span", {className: "grow"}), aim, modes, ...inputs.slice(3)),
-      el("div", {className: "track"}, picture, ...inputs.slice(0, 3)), values);
+      el("div", {className: "head"}, el("b", {title: column.name}, column.name), el("span", {className: "grow"}), modes, ...inputs.slice(3)),
+      el("div", {className: "track"}, picture, ...inputs.slice(0, 3)), el("div", {className: "head"}, values, aim));
     if (!known) root.append(el("p", {className: "quiet"}, t("otherrun")));
     return {name: column.name, place: index, ...where, marks, inputs: [...inputs, modes, aim], values, root};
   });

@@ -26,10 +26,11 @@ const wire = new Wire({
   answer(answer) {
     if (answer.seq < asked && !state.found) return;
     asked = answer.seq;
+    if (state.answer?.labels.length !== answer.labels.length) Object.assign(state, {predicted: null, spread: null});  // else the last ones stay till the next
     Object.assign(state, {answer, facts: null, found: searching === answer.seq});
-    if (answer.seq === searching) state.preview = true;
-    if (wire.began) document.body.dataset.latency = String(Math.round(performance.now() - wire.began));
+    if (state.found) Object.assign(state, {preview: true, selected: 0});
     tell("answer");
+    Object.assign(document.body.dataset, {preview: answer.preview ? "1" : "0", answers: answer.seq});  // for programs that measure
     status();
   },
   told,
@@ -55,7 +56,8 @@ function told(message) {
       break;
     }
     case "progress":
-      if (message.seq >= asked) byId("speed").textContent = t("step", message.done, message.total);
+      if (message.seq === null) byId("speed").textContent = `${message.what} ${message.done}/${message.total}`;
+      else if (message.seq >= asked) byId("speed").textContent = t("step", message.done, message.total);
       break;
     case "run":
       Object.assign(state.hello.runs[message.index], message);
@@ -70,7 +72,6 @@ function told(message) {
       busy("");
       state.table = message.table;
       say(t("found", state.answer?.labels.length ?? 0));
-      measureAnswer();
       break;
     case "exported": files.exported(message); break;
     case "error": {
@@ -108,8 +109,16 @@ function draw(refine = false) {
     return;
   }
   wire.draw({kind: "draw", run: state.settings.run, document, first: state.selected, refine}, run().steps > 1);
+  if (wire.next) saving ||= window.setTimeout(save, 100);  // what waits to be drawn is not lost with the page
   if (run().steps > 1) byId("speed").textContent = t("drawing");
 }
+
+let saving = 0;
+function save() {
+  saving = 0;
+  if (wire.next) wire.send({kind: "save", document: wire.next.document});
+}
+addEventListener("pagehide", save);
 const dummy = {id: "x", name: "x", run: "", how: "drawn", number: 0, note: ""};
 
 /** Facts of a kept design. */
@@ -117,9 +126,6 @@ function measure(one) {
   const seq = wire.ask({kind: "measure", run: state.settings.run, labels: variants.packed(one).labels});
   measuring.set(seq, one);
 }
-
-/** Facts of the search's designs are asked for one by one: the answer that brought them had none. */
-function measureAnswer() { tell("answer"); }
 
 function atRest() {
   clearTimeout(resting);
@@ -150,7 +156,7 @@ files.asks.say = variants.asks.say;
 
 function status() {
   const {answer, facts} = state, at = place();
-  byId("speed").textContent = answer ? t("speed", variants_of().length, figure(answer.ms, 2)) + (answer.nearest ? ` · ${t("strokes", Math.round(100 * answer.kept))}` : "") : "";
+  byId("speed").textContent = !answer ? "" : state.found ? t("found", answer.labels.length) : t("speed", variants_of().length, figure(answer.ms, 2)) + (answer.nearest ? ` · ${t("strokes", Math.round(100 * answer.kept))}` : "");
   const words = [];
   if (facts && facts.valid[at] !== undefined) {
     words.push(facts.valid[at] ? t("valid") : `✗ ${t("invalid")}: ${t(facts.objects[at] === 1 ? "oneobject" : "objects", facts.objects[at])}`, t("stray", facts.stray[at]), t("gaps", facts.gaps[at]));

@@ -70,7 +70,7 @@ export class Wire {
   landed(seq) {
     if (this.flying !== seq) return;
     this.flying = null;
-    if (this.next) { const {message, began} = this.next; this.next = null; this.fly(message, began); }
+    if (this.next) { const message = this.next; this.next = null; this.fly(message); }
   }
 
   /** A message; false where the server is gone. @param {any} message */
@@ -83,13 +83,12 @@ export class Wire {
   /** Ask for a drawing. One is on its way at a time and only the newest waits, so a flood costs two answers.
    * @param {any} message @param {boolean} interrupt what is on its way (a model that takes long) */
   draw(message, interrupt = false) {
-    if (this.flying !== null && !interrupt) this.next = {message, began: performance.now()};
-    else this.fly(message, performance.now());
+    if (this.flying !== null && !interrupt) this.next = message;
+    else this.fly(message);
   }
 
-  fly(message, began) {
+  fly(message) {
     this.seq += 1;
-    this.began = began;
     this.flying = this.seq;
     if (!this.send({...message, seq: this.seq})) this.flying = null;
   }
