@@ -165,8 +165,14 @@ class Connection:
         ):
             self._post(messages.frame(message.seq, picture))
             last = picture
-        if last is not None and not stop():
-            self._say_facts(message, last.labels, last, stop)
+        if last is None or stop():
+            return
+        self._say_facts(message, last.labels, last, stop)
+        if last.draws and not last.nearest:
+            given = tuple(state in ("given", "none") for state in message.document.states)
+            ratio, designs = self._room.spread(message.run, given, stop)
+            if ratio is not None:
+                self.tell({"kind": "spread", "seq": message.seq, "ratio": ratio, "designs": designs})
 
     def _say_facts(
         self, message: Draw | Measure | Search, labels: Any, picture: Picture | None, stop: Callable[[], bool]

@@ -14,8 +14,10 @@ from epurecli.errors import DataError, NotFound
 from epurecli.evaluate import shape
 from epurecli.evaluate.conditioning import Measure, learn_measures
 from epurecli.evaluate.validity import gap_pixels, stray_pixels
+from epurecli.pictures.crisp import owners
 
 BINS = 24
+HELD_OUT = 60
 STRAY = 2  # pixels outside a part's largest object that a valid design may have
 _SAMPLE = 1000  # training designs that conventions of measuring are learnt from
 _BITS = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
@@ -36,6 +38,7 @@ class Training:
     measures: tuple[Measure, ...]
     columns: tuple[str, ...]
     table: NDArray[np.float64]  # (M, D)
+    held_out: NDArray[np.uint8]  # (N, H, W) some of the designs that training did not see
 
     @classmethod
     def of(cls, data: Dataset) -> Training:
@@ -45,7 +48,9 @@ class Training:
         some = slice(None, None, max(1, len(rows) // _SAMPLE))
         columns, table = data.scaler.columns, data.conditions[rows]
         measures = learn_measures(bits[some], table[some], columns) if columns and len(rows) else ()
-        return cls(_packed(bits), measures, columns, table)
+        test = data.whole(data.test)[:HELD_OUT]
+        held_out = owners(data.raw_images(test).astype(np.float32) / 255).astype(np.uint8)
+        return cls(_packed(bits), measures, columns, table, held_out)
 
     def histograms(self) -> dict[str, dict[str, Any]]:
         """Counts of the training designs along each condition."""

@@ -21,6 +21,7 @@ from epurecli.studio.asking import Silent
 from epurecli.studio.engine import Engine
 from epurecli.studio.facts import Training, training_of
 from epurecli.studio.graphs import Export, standing, worthwhile
+from epurecli.studio.honesty import shown_spread
 from epurecli.studio.session import Session
 from epurecli.version import __version__
 
@@ -75,6 +76,7 @@ class Room:
         self.session = Session(folder, name or first.model, first.components, size, self.columns)
         self.size = size
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="studio")
+        self.spreads: dict[tuple[int, tuple[bool, ...]], float | None] = {}
         self.pages: set[Announce] = set()
         self.exports: dict[str, Path] = {}
         self._graphs = tempfile.TemporaryDirectory(prefix="epure-studio-", ignore_cleanup_errors=True)
@@ -128,6 +130,19 @@ class Room:
         """Tell every page."""
         for page in tuple(self.pages):
             page(message)
+
+    def spread(self, index: int, given: tuple[bool, ...], stop: Callable[[], bool]) -> tuple[float | None, int]:
+        """How wide the spread of completions from these parts is beside the truth's, and on how many held-out designs
+        that was measured: once, in the thread that computes, when nothing else is wanted."""
+        training, engine = self.training[index], self.engines[index]
+        if training is None or engine.slow or not len(training.held_out):
+            return None, 0
+        if (index, given) not in self.spreads:
+            found = shown_spread(engine, given, training.held_out, stop)
+            if stop():
+                return None, 0
+            self.spreads[index, given] = found
+        return self.spreads[index, given], len(training.held_out)
 
     def fit(self, index: int) -> None:
         """Fit the predictor of a run, and tell every page. Raises: see `Advice.fit`."""

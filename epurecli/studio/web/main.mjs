@@ -28,6 +28,7 @@ const wire = new Wire({
     asked = answer.seq;
     if (state.answer?.labels.length !== answer.labels.length) Object.assign(state, {predicted: null, spread: null});  // else the last ones stay till the next
     Object.assign(state, {answer, facts: null, found: searching === answer.seq});
+    byId("honest").textContent = "";
     if (state.found) Object.assign(state, {preview: true, selected: 0});
     tell("answer");
     Object.assign(document.body.dataset, {preview: answer.preview ? "1" : "0", answers: answer.seq});  // for programs that measure
@@ -55,6 +56,9 @@ function told(message) {
       announce();
       break;
     }
+    case "spread":
+      if (message.seq === asked) byId("honest").textContent = t("honest", figure(message.ratio, 2), message.designs);
+      break;
     case "progress":
       if (message.seq === null) byId("speed").textContent = `${message.what} ${message.done}/${message.total}`;
       else if (message.seq >= asked) byId("speed").textContent = t("step", message.done, message.total);

@@ -58,6 +58,7 @@ const TEXTS = {
   speed: ["{0} designs in {1} ms", "{0} pneus en {1} ms"], drawing: ["drawing…", "tracé…"], step: ["step {0} of {1}", "pas {0} sur {1}"],
   valid: ["valid: one object", "valide : un seul objet"], oneobject: ["one object", "un seul objet"], objects: ["{0} objects", "{0} objets"], stray: ["{0} px stray", "{0} px isolés"], gaps: ["{0} px of gaps", "{0} px de trous"], invalid: ["not valid", "non valide"],
   nearest: ["nearest training design {0} px", "pneu d'apprentissage le plus proche : {0} px"],
+  honest: ["draws differ {0} times as much as they miss the truth ({1} held-out designs)", "les tirages diffèrent {0} fois autant qu'ils manquent le vrai ({1} pneus de test)"],
   saved: ["saved", "enregistré"], saving: ["saving…", "enregistrement…"],
   gone: ["The studio does not answer. What is drawn stays here; trying again in {0} s. If it was started again, open the new address that its terminal shows.", "Le studio ne répond pas. Le dessin reste ici ; nouvel essai dans {0} s. S'il a été relancé, ouvrir la nouvelle adresse que son terminal affiche."],
   // files
