@@ -135,7 +135,7 @@ class Room:
         """How wide the spread of completions from these parts is beside the truth's, and on how many held-out designs
         that was measured: once, in the thread that computes, when nothing else is wanted."""
         training, engine = self.training[index], self.engines[index]
-        if training is None or engine.slow or not len(training.held_out):
+        if training is None or engine.trained.model.steps > 1 or not len(training.held_out):
             return None, 0
         if (index, given) not in self.spreads:
             found = shown_spread(engine, given, training.held_out, stop)

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from studio.client import blank
 
+import epurecli
 from epurecli.api.reading import read
 from epurecli.api.run import Run
 from epurecli.studio.messages import Document
@@ -363,3 +364,65 @@ def test_fifty_steps_back_and_forth(serve: Callable[..., Server], studio: Callab
     expect(page.locator("#redo")).to_be_disabled()
     page.wait_for_timeout(100)
     assert saved(server, page).model_dump_json() == drawn
+
+
+# --- nothing there, and a way on --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+    """A run of a second, with other settings."""
+
+    def trained(*settings: str) -> Run:
+        out = tmp_path_factory.mktemp("small") / "outputs" / "vae"
+        return epurecli.train("vae_toy_test", settings=("data.toy.count=160", "training.epochs=1", *settings), out=out)
+
+    return trained
+
+
+@pytest.mark.slow
+def test_a_run_without_conditions(serve: Any, studio: Any, small: Callable[..., Run]) -> None:
+    page = studio(serve(small("data.condition_columns=[]")))
+    expect(page.locator("#briefnote")).to_contain_text("without conditions")
+    page.keyboard.press("2")
+    page.keyboard.press("l")
+    expect(page.locator(".cell")).to_have_count(16)
+
+
+@pytest.mark.slow
+def test_a_run_of_one_part(serve: Any, studio: Any, small: Callable[..., Run]) -> None:
+    page = studio(serve(small("data.component_dirs=[group_nc]")))
+    expect(page.locator("#parts")).to_contain_text("one part only")
+    page.keyboard.press("l")
+    expect(state(page, 1, "free")).to_have_attribute("aria-pressed", "true")
+    stroke(page, (10, 20), (16, 20))
+    expect(page.locator("#which")).to_contain_text("nearest of 256")
+
+
+@pytest.mark.slow
+def test_a_run_whose_data_is_gone_draws_all_the_same(serve: Any, studio: Any, run: Run) -> None:
+    from dataclasses import replace
+
+    data = run.config.data.model_copy(update={"toy": None, "root_dir": Path("/nowhere")})
+    page = studio(serve(Run(replace(run.trained, config=run.config.model_copy(update={"data": data})))))
+    expect(page.locator("#briefnote")).to_contain_text("No histograms, no distances")
+    slide(page, "width_px", 57)
+    expect(page.locator("#validity")).not_to_be_empty()
+
+
+@pytest.mark.slow
+def test_without_a_predictor_one_can_be_fitted_and_the_search_then_answers(
+    serve: Any, studio: Any, small: Callable[..., Run]
+) -> None:
+    page = studio(serve(small("training.epochs=3")))
+    expect(page.locator("#search")).to_contain_text("No predictor yet")
+    page.get_by_role("button", name=re.compile("Fit it")).click()
+    expect(page.locator("#search")).not_to_contain_text("No predictor yet", timeout=60_000)
+    expect(page.locator("#search")).to_contain_text("predicted")
+    page.get_by_role("button", name="Design for me").click()
+    expect(page.locator("#search")).to_contain_text("the brief is empty")
+    slide(page, "width_px", 58)
+    page.locator("#search button.wide").click()
+    expect(page.locator("#which, #search .warn").first).to_contain_text(
+        re.compile("found by the search|brief|reach|none|no design", re.IGNORECASE), timeout=60_000
+    )

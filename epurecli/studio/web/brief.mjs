@@ -46,7 +46,7 @@ function build() {
     const modes = el("span", {className: "group", role: "group", "aria-label": column.name}, ...["free", "target", "range"].map(mode =>
       el("button", {data: {mode}, onclick: () => turn(index, mode)}, t(mode))));
     const aim = el("select", {className: "aim", "aria-label": `${column.name} ${t("aim")}`, onchange: e => set(index, {aim: e.target.value})},
-      ...["none", "more", "less"].map(each => el("option", {value: each}, each === "none" ? "·" : each === "more" ? "↑ max" : "↓ min")));
+      ...["none", "more", "less"].map(each => el("option", {value: each}, each === "none" ? `${t("aim")} –` : each === "more" ? "↑ max" : "↓ min")));
     const values = el("p", {className: "values"});
     const known = run().columns.includes(column.name);
     const root = el("div", {className: "row", role: "group", "aria-label": column.name},
@@ -93,7 +93,7 @@ export function interval(name) {
 }
 
 function refresh() {
-  if (!state.ready || !rows.length) return;
+  if (!state.ready) return;
   for (const row of rows) {
     const wish = state.doc.brief[row.place], column = state.columns[row.place];
     row.root.dataset.mode = wish.mode;
@@ -143,7 +143,9 @@ function notes() {
   if (!reason && !run().predicts) lines.push(el("p", {className: "note"}, t("nopredictor") + " ", el("button", {onclick: asks.fit}, t("fit"))));
   if (state.columns.length && !reason) lines.push(el("button", {className: "wide", onclick: asks.search, disabled: box.dataset.busy === "1"}, t(box.dataset.busy === "1" ? "searching" : "search")));
   if (box.dataset.said) lines.push(el("p", {className: "note warn"}, box.dataset.said));
-  if (!box.contains(document.activeElement)) box.replaceChildren(...lines);
+  const focused = box.contains(document.activeElement);
+  box.replaceChildren(...lines);
+  if (focused) box.querySelector("button")?.focus();
 }
 
 byId("open").addEventListener("click", () => {
