@@ -426,3 +426,43 @@ def test_without_a_predictor_one_can_be_fitted_and_the_search_then_answers(
     expect(page.locator("#which, #search .warn").first).to_contain_text(
         re.compile("found by the search|brief|reach|none|no design", re.IGNORECASE), timeout=60_000
     )
+
+
+def test_tools_are_exact(studio: Callable[..., Page]) -> None:
+    """The modules that know no page, in the browser that runs them."""
+    page = studio()
+    found = page.evaluate("""async () => {
+        const b = await import("/web/brush.mjs"), {History} = await import("/web/history.mjs");
+        const doc = {paint: new Uint8Array(12).fill(255), states: ["free", "given"], brief: []};
+        doc.paint[5] = 2;
+        const drawn = b.painted(doc, [4, 5, 6], 1), over = b.painted(doc, [4, 5, 6], 1, true);
+        const h = new History(3), steps = [];
+        for (const step of [1, 2, 3, 4, 5]) h.note(step);
+        for (let now = 6; h.past.length;) steps.push(now = h.undo(now));
+        const drag = new History();
+        drag.note("a", "s"); drag.note("b", "s"); drag.seal(); drag.note("c", "s");
+        return {
+            sizes: b.SIZES.map(size => b.footprint(size).length), line: b.line(0, 0, 4, 2),
+            clipped: b.covered([[0, 0]], 3, 4, 3).sort((x, y) => x - y),
+            region: b.region(Uint8Array.from([1, 1, 2, 1, 2, 2, 1, 1, 2]), 0, 3).sort(),
+            drawn: [...drawn.paint].slice(4, 7), states: drawn.states, over: [...over.paint].slice(4, 7),
+            back: b.erased(drawn, [4, 6], 1).states, same: doc.paint[4],
+            empty: b.emptyGiven(b.erased(doc, [5], 2)), whole: b.accepted(doc, new Uint8Array(12).fill(1)).states,
+            steps, drag: drag.past,
+        };
+    }""")
+    assert found == {
+        "sizes": [1, 4, 9, 21, 52],
+        "line": [[0, 0], [1, 1], [2, 1], [3, 2], [4, 2]],
+        "clipped": [0, 1, 4, 5],
+        "region": [0, 1, 3, 6, 7],
+        "drawn": [1, 2, 1],
+        "states": ["guided", "given"],
+        "over": [1, 1, 1],
+        "back": ["free", "given"],
+        "same": 255,
+        "empty": [2],
+        "whole": ["given", "none"],
+        "steps": [5, 4, 3],
+        "drag": ["a", "c"],
+    }

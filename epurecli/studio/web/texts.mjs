@@ -47,7 +47,7 @@ const TEXTS = {
   // kept
   nokept: ["Nothing is kept yet: K keeps the design that is shown.", "Rien n'est gardé : K garde le pneu affiché."],
   compare: ["Compare", "Comparer"], drop: ["let go", "lâcher"], dropped: ["{0} was let go", "{0} a été lâché"], bringback: ["Bring it back", "Le reprendre"],
-  name: ["name", "nom"], note: ["note", "note"], choose: ["compare {0}", "comparer {0}"], load: ["open", "ouvrir"],
+  note: ["note", "note"], choose: ["compare {0}", "comparer {0}"], load: ["open", "ouvrir"],
   choosetwo: ["Choose two to four kept designs to compare.", "Choisir de deux à quatre pneus gardés."],
   keptas: ["kept as {0}", "gardé : {0}"], rename: ["name of {0}", "nom de {0}"],
   // compare
