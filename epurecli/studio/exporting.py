@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import shlex
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,11 @@ from typing import Any
 import numpy as np
 
 from epurecli.api.designs import Designs
-from epurecli.api.run import Run
 from epurecli.errors import EpureError, NotFound, UsageError
 from epurecli.staging import staged
 from epurecli.studio import advice
-from epurecli.studio.asking import completing_request, drawing_of, free_request, values_of
-from epurecli.studio.engine import VARIANTS
-from epurecli.studio.messages import Document, Export, Kept
+from epurecli.studio.again import commands
+from epurecli.studio.messages import Export, Kept
 from epurecli.studio.room import Room
 from epurecli.text import csv_cell
 
@@ -40,7 +37,7 @@ def export(room: Room, message: Export) -> dict[str, Any]:
     out = _free_folder(room)
     with staged(out, last="designs") as folder:
         designs.save(folder / "designs")
-        again = list(commands(room, kept))
+        again = list(commands(room.runs, room.columns, kept))
         (folder / "kept.csv").write_text(_table(room, kept), encoding="utf-8", newline="")
         for part in again:
             for name, values in part.tables.items():
@@ -85,68 +82,6 @@ def _file_names(kept: Sequence[Kept]) -> tuple[str, ...]:
         names = (stem if n == 1 else f"{stem}-{n}" for n in count(1))
         found.append(next(name for name in names if name.lower() not in {f.lower() for f in found}))
     return tuple(found)
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """A command that makes designs again, and the files that it reads, by name."""
-
-    line: str
-    tables: dict[str, str]
-    given: dict[str, Designs]
-
-
-def commands(room: Room, kept: Sequence[Kept]) -> Iterator[Again]:
-    """One for each request that kept designs came from; designs that were drawn by hand or searched for have none."""
-    seen: dict[tuple[Any, ...], list[Kept]] = {}
-    for one in kept:
-        if one.how in ("sample", "draw", "majority"):
-            document = one.document
-            wishes = (document.seed, document.brief, document.states, document.paint.tobytes(), document.draws)
-            seen.setdefault((one.run, *wishes), []).append(one)
-    for number, same in enumerate(seen.values()):
-        run = next((run for run in room.runs if str(run.path) == same[0].run), None)
-        if run is not None:
-            yield _again(room, run, same, number)
-
-
-def _again(room: Room, run: Run, same: Sequence[Kept], number: int) -> Again:
-    document: Document = same[0].document
-    asked = values_of(document.brief, room.columns, run.trained.scaler.columns)
-    drawing = drawing_of(document, run.components, room.size)
-    words = ["epure", "sample", run.model, "--checkpoint", str(run.path), "--seed", str(document.seed), "--crisp"]
-    tables: dict[str, str] = {}
-    given: dict[str, Designs] = {}
-    if drawing.given.any():
-        request = completing_request(run.trained, drawing, asked, document.seed, document.draws)
-        parts = [name for name, shown in zip(run.components, drawing.given, strict=True) if shown]
-        copies = np.repeat(np.where(drawing.fixed, drawing.paint, 0).astype(np.uint8)[None], document.draws, 0)
-        given[f"given-{number}"] = advice.as_designs(run, copies, tuple(request.names)).reordered(parts)
-        words += ["--mode", "inpainting", "--input", f"given-{number}", "--num-posterior-samples", "1"]
-    else:
-        needed = max(VARIANTS, 1 + max(one.number for one in same))
-        request = free_request(run.trained, asked, document.seed, needed)
-        words += ["--mode", request.mode.value, "--num-samples", str(needed)]
-    if any(isinstance(value, tuple) for value in asked.values()) and request.conditions is not None:
-        tables[f"conditions-{number}.csv"] = _conditions(run, asked, request.conditions)
-        words += ["--conditions-csv", f"conditions-{number}.csv"]
-    else:
-        words += [word for name, value in asked.items() for word in ("--set-condition", f"{name}={value!r}")]
-    names = ", ".join(f"{one.name}: {request.names[one.number]}" for one in same if one.how != "majority")
-    comment = f"  # {names}" if names else "  # the majority of all"
-    words += ["--out", f"again-{number}"]
-    return Again(shlex.join(words) + comment.replace("\n", " "), tables, given)
-
-
-def _conditions(run: Run, asked: dict[str, Any], table: np.ndarray) -> str:
-    """The asked columns, a row a design; what is left open is left to the command, which draws the same."""
-    columns = [name for name in run.trained.scaler.columns if name in asked]
-    places = [run.trained.scaler.columns.index(name) for name in columns]
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(columns)
-    rows.writerows([[repr(float(row[place])) for place in places] for row in table])
-    return text.getvalue()
 
 
 def _table(room: Room, kept: Sequence[Kept]) -> str:

@@ -230,7 +230,7 @@ byId("more").onclick = variants.moreLike;
 byId("accept").onclick = variants.accept;
 byId("leave").onclick = variants.leave;
 byId("reseed").onclick = variants.reseed;
-byId("like").onclick = () => change({like: null});
+byId("like").onclick = () => { if (state.found) { state.found = false; draw(); } else change({like: null}); };
 byId("run").onchange = event => { state.settings.run = Number(event.target.value); Object.assign(state, {predicted: null, spread: null}); tell("settings run"); showTitle(); draw(); state.kept.forEach(measure); };
 byId("language").onclick = () => { state.settings.language = spoken() === "fr" ? "en" : "fr"; speak(state.settings.language); translate(); tell("settings hello run language view kept answer"); showTitle(); status(); };
 for (const tab of byId("tabs").children) tab.onclick = () => { document.body.dataset.tab = tab.dataset.to; redraw(); };

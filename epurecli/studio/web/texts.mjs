@@ -41,7 +41,7 @@ const TEXTS = {
   newseeds: ["New seeds", "Nouvelles graines"], onlyvalid: ["valid", "valides"], onlyinside: ["as wanted", "comme voulu"],
   keep: ["Keep", "Garder"], morelike: ["More like this", "Semblables"], accept: ["Take as drawing", "Prendre pour dessin"], leave: ["Leave preview", "Quitter l'aperçu"],
   seedof: ["seed {0}", "graine {0}"], drawsof: ["{0} draws, seed {1}", "{0} tirages, graine {1}"], nearestof: ["nearest of 256, seed {0}", "les plus proches de 256, graine {0}"],
-  foundof: ["found by the search", "trouvés par la recherche"], unlike: ["like one design ×", "semblables ×"],
+  foundof: ["found by the search", "trouvés par la recherche"], unfound: ["back to the variants ×", "retour aux variantes ×"], unlike: ["like one design ×", "semblables ×"],
   allgiven: ["Every part is given: free one to vary it.", "Toutes les parties sont données : en libérer une pour la varier."],
   majority: ["majority of {0} draws", "majorité de {0} tirages"], design: ["design {0}", "pneu {0}"],
   // kept
@@ -64,7 +64,7 @@ const TEXTS = {
   // files
   formats: ["Formats", "Formats"], exportnow: ["Export {0} kept designs", "Exporter {0} pneus gardés"], exporting: ["Exporting…", "Export…"],
   exportedto: ["Written to {0}", "Écrit dans {0}"], download: ["Download as zip", "Télécharger en zip"], again: ["Commands that make them again", "Commandes qui les refont"],
-  leftout: ["Left out: {0}", "Omis : {0}"], nothingtoexport: ["Keep a design first.", "Garder d'abord un pneu."], noagain: ["These designs were drawn by hand or searched for: no command makes them again.", "Ces pneus ont été dessinés ou cherchés : aucune commande ne les refait."],
+  leftout: ["Left out: {0}", "Omis : {0}"], nothingtoexport: ["Keep a design first.", "Garder d'abord un pneu."], noagain: ["These designs were guided or drawn by hand: no command makes them again.", "Ces pneus ont été guidés ou dessinés : aucune commande ne les refait."],
   importask: ["PNG images of single parts, {1} x {0} pixels, whose names end in a part's name: mine_{2}.png", "Images PNG d'une partie chacune, {1} x {0} pixels, au nom finissant par celui de la partie : mien_{2}.png"],
   importsize: ["{0} is {1} x {2} pixels; the model draws {3} x {4}.", "{0} fait {1} x {2} pixels ; le modèle trace {3} x {4}."],
   importname: ["{0} names no part: expected …_{1}.png", "{0} ne nomme aucune partie : attendu …_{1}.png"],

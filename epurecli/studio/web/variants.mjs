@@ -49,8 +49,8 @@ function showGrid() {
   note.textContent = t("allgiven");
   const {answer, doc} = state;
   byId("which").textContent = !answer || allGiven() ? "" : state.found ? t("foundof") : answer.nearest ? t("nearestof", doc.seed) : answer.draws ? t("drawsof", answer.draws, doc.seed) : t("seedof", doc.seed);
-  byId("like").hidden = !doc.like;
-  byId("like").textContent = t("unlike");
+  byId("like").hidden = !doc.like && !state.found;
+  byId("like").textContent = t(state.found ? "unfound" : "unlike");
   byId("leave").hidden = !(state.preview && hasMajority());
   for (const id of ["more", "accept"]) byId(id).disabled = !designs.length;
 }
