@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from epurecli.errors import EpureError, UsageError
@@ -129,66 +130,80 @@ class Connection:
             while self._waiting:
                 key = "draw" if "draw" in self._waiting else next(iter(self._waiting))
                 message = self._waiting.pop(key)
-                await self._loop.run_in_executor(self._room.worker, self._compute, message)
-                await self._out.join()
+                picture = await self._loop.run_in_executor(self._room.worker, self._compute, message)
+                await self._out.join()  # the picture first: Python's threads take turns, and what follows takes longer
+                if picture is not None and not self._outdated():
+                    await self._loop.run_in_executor(self._room.worker, self._comment, message, picture)
+                    await self._out.join()
 
-    def _compute(self, message: Draw | Measure) -> None:
-        """In the thread that computes."""
+    # --- in the thread that computes ----------------------------------------------------------------------------------
+
+    def _outdated(self) -> bool:
+        return self._closed or "draw" in self._waiting
+
+    def _compute(self, message: Draw | Measure) -> Picture | None:
+        """The pictures of an answer; returns the last, of which more can be said."""
         try:
             engine = self._engine(message.run)
             if isinstance(message, Draw):
-                self._draw(engine, message)
-            else:
-                pixels = self._room.size[0] * self._room.size[1]
-                if len(message.labels) != pixels:
-                    raise UsageError(f"a design of {len(message.labels)} pixels; expected {pixels}")
-                self._say_facts(message, message.labels.reshape(1, *self._room.size), None, lambda: False)
+                return self._draw(engine, message)
+            pixels = self._room.size[0] * self._room.size[1]
+            if len(message.labels) != pixels:
+                raise UsageError(f"a design of {len(message.labels)} pixels; expected {pixels}")
+            return Picture(message.labels.reshape(1, *self._room.size), np.zeros(1, np.uint32))
         except Superseded:
             pass
         except EpureError as error:
             self._refuse(error, message.seq)
         except Exception as error:  # a page that waits for ever helps nobody
-            self._refuse(EpureError(f"unexpected {type(error).__name__}: {error}", "see the terminal"), message.seq)
-            self._room.listener.warn(f"studio: unexpected {type(error).__name__}: {error}")
+            self._apologise(error, message.seq)
+        return None
 
-    def _draw(self, engine: Engine, message: Draw) -> None:
+    def _comment(self, message: Draw | Measure, picture: Picture) -> None:
+        """What can be said of a picture, until something newer is wanted."""
+        try:
+            self._say_facts(message, picture, self._outdated if isinstance(message, Draw) else lambda: False)
+            if isinstance(message, Draw) and picture.draws and not picture.nearest and not self._outdated():
+                self._say_spread(message)
+        except (EpureError, Superseded):
+            pass  # the picture stands without
+        except Exception as error:
+            self._apologise(error, message.seq)
+
+    def _draw(self, engine: Engine, message: Draw) -> Picture | None:
         last: Picture | None = None
-
-        def stop() -> bool:
-            return self._closed or "draw" in self._waiting
 
         def progress(done: int, total: int) -> None:
             self.tell({"kind": "progress", "seq": message.seq, "done": done, "total": total})
 
         for picture in engine.answer(
-            message.document, stop, first=message.first, closer=message.refine, progress=progress
+            message.document, self._outdated, first=message.first, closer=message.refine, progress=progress
         ):
             self._post(messages.frame(message.seq, picture))
             last = picture
-        if last is None or stop():
-            return
-        self._say_facts(message, last.labels, last, stop)
-        if last.draws and not last.nearest:
-            given = tuple(state in ("given", "none") for state in message.document.states)
-            ratio, designs = self._room.spread(message.run, given, stop)
-            if ratio is not None:
-                self.tell({"kind": "spread", "seq": message.seq, "ratio": ratio, "designs": designs})
+        return last
 
-    def _say_facts(
-        self, message: Draw | Measure | Search, labels: Any, picture: Picture | None, stop: Callable[[], bool]
-    ) -> None:
+    def _say_facts(self, message: Draw | Measure | Search, picture: Picture, stop: Callable[[], bool]) -> None:
         room, run = self._room, self._room.runs[message.run]
-        facts = facts_of(labels, len(run.components), room.training[message.run], stop)
+        facts = facts_of(picture.labels, len(run.components), room.training[message.run], stop)
         if facts is None:
             return
         answer: dict[str, Any] = {"kind": "facts", "seq": message.seq, "facts": facts}
         self.tell(answer)
         if stop() or not room.advice[message.run].ready:
             return
-        answer["predicted"] = room.advice[message.run].predicted(labels)
-        if picture is not None and picture.draws and not picture.nearest:
+        answer["predicted"] = room.advice[message.run].predicted(picture.labels)
+        if picture.draws and not picture.nearest:
             answer["spread"] = over_draws({name: rows[1:] for name, rows in answer["predicted"].items()})
         self.tell(answer)
+
+    def _say_spread(self, message: Draw) -> None:
+        given = tuple(state in ("given", "none") for state in message.document.states)
+        ratio, designs = self._room.spread(message.run, given, self._outdated)
+        if ratio is not None:
+            self.tell({"kind": "spread", "seq": message.seq, "ratio": ratio, "designs": designs})
+
+    # --- what takes longer --------------------------------------------------------------------------------------------
 
     async def _do_longer(self, message: Search | Fit | Export) -> None:
         seq = getattr(message, "seq", None)
@@ -200,7 +215,7 @@ class Connection:
                     self._room.advice[message.run].ready = True  # the search has fitted it where it was not
                     self._post(messages.frame(message.seq, picture))
                     self.tell({"kind": "designed", "seq": message.seq, "table": table})
-                    said = (self._say_facts, message, picture.labels, None, lambda: False)
+                    said = (self._say_facts, message, picture, lambda: False)
                     await self._loop.run_in_executor(self._room.worker, *said)
                 case Fit():
                     self._engine(message.run)
@@ -211,8 +226,7 @@ class Connection:
         except EpureError as error:
             self._refuse(error, seq)
         except Exception as error:
-            self._refuse(EpureError(f"unexpected {type(error).__name__}: {error}", "see the terminal"), seq)
-            self._room.listener.warn(f"studio: unexpected {type(error).__name__}: {error}")
+            self._apologise(error, seq)
 
     def _engine(self, run: int) -> Engine:
         if run >= len(self._room.engines):
@@ -221,6 +235,11 @@ class Connection:
 
     def _refuse(self, error: EpureError, seq: int | None) -> None:
         self.tell({"kind": "error", "seq": seq, "message": error.message, "hint": error.hint})
+
+    def _apologise(self, error: Exception, seq: int | None) -> None:
+        what = f"unexpected {type(error).__name__}: {error}"
+        self._refuse(EpureError(what, "this is a fault of epure: please report it"), seq)
+        self._room.listener.warn(f"studio: {what}")
 
 
 def _json(message: dict[str, Any]) -> str:

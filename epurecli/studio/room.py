@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from epurecli.api.engines import Engine as Backend
 from epurecli.api.run import Run
 from epurecli.api.run_data import open_run_data
 from epurecli.errors import EpureError, UsageError
@@ -24,6 +25,8 @@ from epurecli.studio.graphs import Export, standing, worthwhile
 from epurecli.studio.honesty import shown_spread
 from epurecli.studio.session import Session
 from epurecli.version import __version__
+
+_SAVE_S = 0.2  # between looks whether the session has changed: a drag is a few writes, not a hundred
 
 Announce = Callable[[dict[str, Any]], None]
 
@@ -82,7 +85,6 @@ class Room:
         self._graphs = tempfile.TemporaryDirectory(prefix="epure-studio-", ignore_cleanup_errors=True)
         self._export: Export | None = None
         self._closing = False
-        self._saved = asyncio.Event()
 
     # --- what pages are told ------------------------------------------------------------------------------------------
 
@@ -114,6 +116,7 @@ class Room:
             "columns": list(run.trained.scaler.columns),
             "completes": engine.completes,
             "steps": run.trained.model.steps,
+            "backend": engine.backend,
             "predicts": self.advice[index].ready,
             "histograms": {} if (known := self.training[index]) is None else known.histograms(),
             "reason": self.reasons[index],
@@ -171,18 +174,22 @@ class Room:
                 self._export = Export(run, Path(self._graphs.name) / str(index))
                 backend = self._export.result()
             if backend is not None and not self._closing:
-                self.worker.submit(self.engines[index].use, backend)
-                self.announce({"kind": "backend", "index": index, "name": backend.name})
+                self.worker.submit(self._use, index, backend)
+
+    def _use(self, index: int, backend: Backend) -> None:
+        self.engines[index].use(backend)
+        self.announce({"kind": "backend", "index": index, "name": backend.name})
 
     async def keep_saving(self) -> None:
-        """Write the session whenever it has changed, as fast as the disk allows, until cancelled."""
+        """Write the session soon after each change, until cancelled."""
         while True:
             if not self.session.changed:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(_SAVE_S)
                 continue
             try:
                 await asyncio.to_thread(self.session.save)
                 self.announce({"kind": "saved"})
+                await asyncio.sleep(_SAVE_S)
             except EpureError as error:
                 self.announce({"kind": "error", "seq": None, "message": error.message, "hint": error.hint})
                 await asyncio.sleep(2)

@@ -17,27 +17,34 @@ let byKeys = false, erasing = false, space = false, waiting = false, strokes = 0
 
 // --- colours ----------------------------------------------------------------------------------------------------------
 
-/** @param {string} css */
-const rgb = css => [1, 3, 5].map(i => parseInt(css.slice(i, i + 2), 16));
-const token = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/** @type {Map<string, string>} */ const tokens = new Map();  // asking the style sheet costs more than drawing
+
+/** A colour of the theme. @param {string} name */
+function token(name) {
+  if (!tokens.has(name)) tokens.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return /** @type {string} */ (tokens.get(name));
+}
+
+/** As a pixel of an image: ABGR, `share` of the colour on paper. @param {string} css */
+function pixel(css, share = 1) {
+  const [r, g, b] = [1, 3, 5].map(i => Math.round(share * parseInt(css.slice(i, i + 2), 16) + (1 - share) * parseInt(token("--sheet").slice(i, i + 2), 16)));
+  return (0xff000000 | b << 16 | g << 8 | r) >>> 0;
+}
 
 /** A design in a small canvas, mirrored. @param {HTMLCanvasElement} target @param {Uint8Array} labels */
 export function paintSmall(target, labels, ghost = 1, hidden = new Set()) {
-  const {width: w, height: h} = state, paper = rgb(token("--sheet"));
-  const colours = [paper, ...state.parts.map(part => rgb(part.colour))];
+  const {width: w, height: h} = state, all = [token("--sheet"), ...state.parts.map((part, c) => hidden.has(c + 1) ? token("--sheet") : part.colour)];
+  const full = Uint32Array.from(all, css => pixel(css)), pale = Uint32Array.from(all, css => pixel(css, ghost));
   if (target.width !== 2 * w || target.height !== h) {
     Object.assign(target, {width: 2 * w, height: h});
     target.style.aspectRatio = `${2 * w} / ${h}`;
   }
-  const image = new ImageData(2 * w, h);
+  const image = new ImageData(2 * w, h), pixels = new Uint32Array(image.data.buffer);
   for (let y = 0; y < h; y++)
     for (let x = 0; x < w; x++) {
-      const owner = labels[y * w + x], colour = hidden.has(owner) ? paper : colours[owner] ?? paper;
-      for (const [at, share] of [[x, 1], [2 * w - 1 - x, ghost]]) {
-        const place = 4 * (y * 2 * w + at);
-        for (let k = 0; k < 3; k++) image.data[place + k] = share * colour[k] + (1 - share) * paper[k];
-        image.data[place + 3] = 255;
-      }
+      const owner = labels[y * w + x];
+      pixels[y * 2 * w + x] = full[owner];
+      pixels[y * 2 * w + 2 * w - 1 - x] = pale[owner];
     }
   /** @type {CanvasRenderingContext2D} */ (target.getContext("2d")).putImageData(image, 0, 0);
 }
@@ -89,6 +96,8 @@ function spreadPaths() {
 
 // --- drawing ----------------------------------------------------------------------------------------------------------
 
+let box = new DOMRectReadOnly();  // of the canvas; asking for it in the middle of changes would lay the page out
+
 /** Draw at the next frame. */
 export function redraw() {
   if (waiting) return;
@@ -99,10 +108,9 @@ export function redraw() {
 function draw() {
   if (!state.ready) return;
   const ratio = devicePixelRatio, {width: w, height: h} = state;
-  const box = canvas.getBoundingClientRect();
   if (!box.width) return;
-  canvas.width = Math.round(box.width * ratio);
-  canvas.height = Math.round(box.height * ratio);
+  const size = {width: Math.round(box.width * ratio), height: Math.round(box.height * ratio)};
+  if (canvas.width !== size.width || canvas.height !== size.height) Object.assign(canvas, size);
   if (view.fitted) {
     view.scale = Math.max(1, Math.min((box.width - RULER) / (2 * w), (box.height - RULER) / h));
     view.x = RULER + (box.width - RULER - 2 * w * view.scale) / 2;
@@ -439,6 +447,6 @@ function readout() {
 }
 
 on("doc answer view run settings hello", () => { readout(); redraw(); });
-new ResizeObserver(redraw).observe(canvas);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { cache.answer = null; tell("view kept"); });
+new ResizeObserver(([{contentRect}]) => { box = contentRect; redraw(); }).observe(canvas);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { cache.answer = null; tokens.clear(); tell("theme view kept"); });
 export {hasMajority};

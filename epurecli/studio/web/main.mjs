@@ -69,7 +69,7 @@ function told(message) {
       draw();
       break;
     case "kept": case "dropped": others(message); break;
-    case "backend": byId("where").textContent = message.name; break;
+    case "backend": state.hello.runs[message.index].backend = message.name; showTitle(); break;
     case "saved": byId("saved").textContent = t("saved"); break;
     case "fitted": say(t("fitted")); break;
     case "designed":
@@ -186,6 +186,7 @@ function showTitle() {
   const choice = byId("run"), now = run();
   choice.replaceChildren(...state.hello.runs.map((each, i) => el("option", {value: String(i), selected: i === state.settings.run}, `${each.model} · ${each.name}`)));
   byId("facts").textContent = `epoch ${now.epoch} · loss ${figure(now.loss)}`;
+  byId("where").textContent = now.backend;
   document.title = `${state.hello.session} – epure studio`;
   byId("language").textContent = spoken() === "fr" ? "EN" : "FR";
   byId("language").lang = spoken() === "fr" ? "en" : "fr";

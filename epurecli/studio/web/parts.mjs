@@ -57,8 +57,13 @@ function questions() {
     el("button", {onclick: () => change({states: state.doc.states.with(part - 1, "none")})}, t("confirmnone"))));
 }
 
+let seen = /** @type {any[]} */ ([]);
+
 function showParts() {
   if (!state.ready) return;
+  const now = [state.doc.paint, state.doc.states, state.active, [...state.hidden].join(), run(), t("free")];
+  if (now.every((each, i) => each === seen[i])) return;
+  seen = now;
   const box = byId("parts"), focus = [...box.querySelectorAll("button")].indexOf(document.activeElement);
   const rows = [...state.parts.map((_, c) => row(c + 1)), row(0)];
   if (!run().completes) rows.push(el("p", {className: "note"}, t(state.parts.length > 1 ? "nocomplete" : "onepart")));
@@ -90,5 +95,5 @@ function showTools() {
   if (focus >= 0) /** @type {HTMLElement} */ (box.querySelectorAll("button, select")[focus])?.focus();
 }
 
-on("doc view run hello answer", showParts);
+on("doc view run hello", showParts);
 on("view settings hello", showTools);

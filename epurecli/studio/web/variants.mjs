@@ -12,6 +12,8 @@ const grid = byId("grid"), shelf = byId("shelf");
 /** @type {{keep: (one: any) => void, drop: (id: string) => void, say: (text: string) => void}} */
 export const asks = {keep: () => {}, drop: () => {}, say: () => {}};
 
+/** What each small canvas shows. @type {WeakMap<HTMLCanvasElement, Uint8Array>} */ let painted = new WeakMap();
+
 /** Place of variant i in the facts. */
 const fact = i => i + (hasMajority() ? 1 : 0);
 
@@ -34,7 +36,7 @@ function showGrid() {
   while (grid.children.length < designs.length) grid.append(cell(grid.children.length));
   designs.forEach((labels, i) => {
     const box = grid.children[i], canvas = box.firstChild, looked = i === state.selected && (state.preview || !hasMajority());
-    paintSmall(canvas, labels);
+    if (painted.get(canvas) !== labels) { paintSmall(canvas, labels); painted.set(canvas, labels); }
     box.setAttribute("aria-selected", String(looked));
     box.tabIndex = i === state.selected ? 0 : -1;
     const valid = facts?.valid?.[fact(i)], near = facts?.nearest?.[fact(i)];
@@ -164,5 +166,6 @@ grid.addEventListener("keydown", event => {
 });
 
 for (const id of ["onlyvalid", "onlyinside"]) byId(id).addEventListener("change", showGrid);
-on("doc answer view hello", showGrid);
-on("kept hello view", showShelf);
+on("theme", () => { painted = new WeakMap(); });
+on("answer view hello", showGrid);
+on("kept hello", showShelf);
