@@ -98,7 +98,7 @@ def completing_request(
     `Run.complete` of so many copies of the design, with one draw each, is the same.
     """
     table = from_values(asked, trained.scaler.columns, count, seed) if asked else None
-    names = [f"draw_{number:05d}" for number in range(count)]
+    names = tuple(f"draw_{number:05d}" for number in range(count))
     copies = Observed(names, np.repeat(drawing.images[None], count, 0), np.repeat(drawing.given[None], count, 0))
     options = SampleOptions(mode=Mode.INPAINTING, seed=seed, conditions=table, partial=copies, draws=1, crisp=False)
     return build_request(trained, options, _no_data, Silent())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -215,8 +216,8 @@ class Connection:
                     self._room.advice[message.run].ready = True  # the search has fitted it where it was not
                     self._post(messages.frame(message.seq, picture))
                     self.tell({"kind": "designed", "seq": message.seq, "table": table})
-                    said = (self._say_facts, message, picture, lambda: False)
-                    await self._loop.run_in_executor(self._room.worker, *said)
+                    say = partial(self._say_facts, message, picture, lambda: False)
+                    await self._loop.run_in_executor(self._room.worker, say)
                 case Fit():
                     self._engine(message.run)
                     await asyncio.to_thread(self._room.fit, message.run)

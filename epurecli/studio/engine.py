@@ -55,7 +55,8 @@ class Engine:
     def __init__(self, run: Run, columns: tuple[str, ...] | None = None) -> None:
         self.run, self.trained = run, run.trained
         self.columns = run.trained.scaler.columns if columns is None else columns
-        self._size: tuple[int, int] = tuple(run.config.model.image_size)
+        height, width = run.config.model.image_size
+        self._size = (height, width)
         self._backend: Backend | None = None
         self._pool: _Pool | None = None
         self._block_ms = 0.0

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from epurecli.api.run import Run
+from epurecli.api.run_data import open_run_data
 from epurecli.data.dataset import Dataset
 from epurecli.errors import DataError, NotFound
 from epurecli.evaluate import shape
 from epurecli.evaluate.conditioning import Measure, learn_measures
 from epurecli.evaluate.validity import gap_pixels, stray_pixels
 from epurecli.pictures.crisp import owners
+from epurecli.studio.asking import Silent
 
 BINS = 24
 HELD_OUT = 60
@@ -27,7 +30,8 @@ Bits = NDArray[np.bool_]
 
 def bits_of(labels: NDArray[np.uint8], parts: int) -> Bits:
     """(N, H, W) owners -> (N, C, H, W)."""
-    return labels[:, None] == np.arange(1, parts + 1, dtype=np.uint8)[:, None, None]
+    found: Bits = labels[:, None] == np.arange(1, parts + 1, dtype=np.uint8)[:, None, None]
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,9 +78,9 @@ def _packed(bits: Bits) -> NDArray[np.uint64]:
 
 def _ones(words: NDArray[np.uint64]) -> NDArray[np.intp]:
     """(M, K) -> (M,) bits that are set."""
-    if hasattr(np, "bitwise_count"):  # NumPy 2
-        return np.bitwise_count(words).sum(1, dtype=np.intp)
-    return _BITS[words.view(np.uint8)].sum(1, dtype=np.intp)
+    count = getattr(np, "bitwise_count", None)  # since NumPy 2
+    each = _BITS[words.view(np.uint8)] if count is None else count(words)
+    return np.sum(each, axis=1, dtype=np.intp)
 
 
 def facts_of(
@@ -88,7 +92,7 @@ def facts_of(
         labels: (N, H, W).
     """
     bits = bits_of(labels, parts)
-    union = bits.any(1)
+    union: Bits = bits.any(1)
     objects, stray, gaps = shape.objects(union).count, stray_pixels(bits), gap_pixels(bits)
     facts: dict[str, Any] = {
         "objects": objects.tolist(),
@@ -111,9 +115,9 @@ def facts_of(
     return facts
 
 
-def training_of(open_data: Callable[[], Dataset]) -> tuple[Training | None, str]:
-    """The training designs, or why there are none."""
+def training_of(run: Run) -> tuple[Training | None, str]:
+    """The training designs of a run, or why there are none."""
     try:
-        return Training.of(open_data()), ""
+        return Training.of(open_run_data(run.trained, None, Silent())), ""
     except (NotFound, DataError, OSError) as error:
         return None, str(error)

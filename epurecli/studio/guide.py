@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,9 @@ PULL = 1e-3  # nats a unit of squared noise: keeps designs likely where the wish
 _LEAST = 1e-3  # of a claim, whose logarithm is taken
 
 
-def agreement(labels: NDArray[np.uint8], paint: NDArray[np.uint8], where: NDArray[np.bool_]) -> NDArray[np.float64]:
+def agreement(
+    labels: NDArray[np.integer[Any]], paint: NDArray[np.uint8], where: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     """Share of the painted pixels that each design has as they are painted.
 
     Args:
@@ -35,7 +38,7 @@ def agreement(labels: NDArray[np.uint8], paint: NDArray[np.uint8], where: NDArra
     """
     if not where.any():
         return np.ones(len(labels))
-    return (labels[:, where] == paint[where]).mean(1)
+    return np.mean(labels[:, where] == paint[where], axis=1)
 
 
 def refine(

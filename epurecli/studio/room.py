@@ -13,12 +13,10 @@ from typing import Any
 
 from epurecli.api.engines import Engine as Backend
 from epurecli.api.run import Run
-from epurecli.api.run_data import open_run_data
 from epurecli.errors import EpureError, UsageError
 from epurecli.listener import QUIET, Listener
 from epurecli.pictures.palette import colour, css
 from epurecli.studio.advice import Advice
-from epurecli.studio.asking import Silent
 from epurecli.studio.engine import Engine
 from epurecli.studio.facts import Training, training_of
 from epurecli.studio.graphs import Export, standing, worthwhile
@@ -75,9 +73,9 @@ class Room:
         self.advice = [Advice(run) for run in self.runs]
         self.training: list[Training | None] = [None for _ in self.runs]
         self.reasons = ["the training designs are being read" for _ in self.runs]
-        size: tuple[int, int] = tuple(first.config.model.image_size)
-        self.session = Session(folder, name or first.model, first.components, size, self.columns)
-        self.size = size
+        height, width = first.config.model.image_size
+        self.size = (height, width)
+        self.session = Session(folder, name or first.model, first.components, self.size, self.columns)
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="studio")
         self.spreads: dict[tuple[int, tuple[bool, ...]], float | None] = {}
         self.pages: set[Announce] = set()
@@ -160,9 +158,7 @@ class Room:
 
     def _prepare(self) -> None:
         for index, run in enumerate(self.runs):
-            self.training[index], self.reasons[index] = training_of(
-                lambda run=run: open_run_data(run.trained, None, Silent())
-            )
+            self.training[index], self.reasons[index] = training_of(run)
             if self.training[index] is not None:
                 self.advice[index].take_up()
             self.announce({"kind": "run", "index": index, **self._described(index)})

@@ -18,6 +18,7 @@ import epurecli
 from epurecli.api.run import Run
 
 
+@pytest.mark.slow
 def test_it_says_where_it_is_and_ends_with_ctrl_c(run: Run, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "epurecli", "studio", str(run.path), "--no-browser"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

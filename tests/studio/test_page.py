@@ -428,6 +428,7 @@ def test_without_a_predictor_one_can_be_fitted_and_the_search_then_answers(
     )
 
 
+@pytest.mark.slow
 def test_tools_are_exact(studio: Callable[..., Page]) -> None:
     """The modules that know no page, in the browser that runs them."""
     page = studio()

@@ -145,6 +145,7 @@ def test_a_frame_reads_back(data: st.DataObject) -> None:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_export_is_what_sample_writes_and_its_commands_make_it_again(
     serve: Serve, visit: Visit, run: Run, epure: Callable[..., Any]
 ) -> None:
