@@ -80,7 +80,8 @@ def _ones(words: NDArray[np.uint64]) -> NDArray[np.intp]:
     """(M, K) -> (M,) bits that are set."""
     count = getattr(np, "bitwise_count", None)  # since NumPy 2
     each = _BITS[words.view(np.uint8)] if count is None else count(words)
-    return np.sum(each, axis=1, dtype=np.intp)
+    total: NDArray[np.intp] = np.sum(each, axis=1, dtype=np.intp)
+    return total
 
 
 def facts_of(
@@ -92,7 +93,7 @@ def facts_of(
         labels: (N, H, W).
     """
     bits = bits_of(labels, parts)
-    union: Bits = bits.any(1)
+    union = labels > 0
     objects, stray, gaps = shape.objects(union).count, stray_pixels(bits), gap_pixels(bits)
     facts: dict[str, Any] = {
         "objects": objects.tolist(),

@@ -38,7 +38,8 @@ def agreement(
     """
     if not where.any():
         return np.ones(len(labels))
-    return np.mean(labels[:, where] == paint[where], axis=1)
+    share: NDArray[np.float64] = np.mean(labels[:, where] == paint[where], axis=1)
+    return share
 
 
 def refine(
