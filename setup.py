@@ -1,7 +1,7 @@
 """Builds the native extension and names the packages; every other fact about the package stands in pyproject.toml.
 
 EPURE_NATIVE=auto  (default) the CPU extension; without a working compiler the package installs without it and says so
-EPURE_NATIVE=off   no extension
+EPURE_NATIVE=off   no extension; a wheel is then pure Python, for any machine
 EPURE_NATIVE=cpu   the CPU extension, or the build stops
 EPURE_NATIVE=cuda  CPU and CUDA (nvcc on PATH, or under CUDA_HOME), or the build stops
 EPURE_CUDA_ARCHS   CUDA architectures, default "80 90"
@@ -20,7 +20,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from setuptools import Extension, find_packages, setup
+from setuptools import Distribution, Extension, find_packages, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
@@ -65,6 +66,19 @@ def sources(cuda: bool) -> list[Path]:
     if cuda:
         names += ["cuda/launch.cpp", "cuda/kernels.cu", "cuda/evidence.cu"]
     return [Path("csrc") / name for name in names]
+
+
+class Epure(Distribution):
+    """What a wheel's name tells of it: without the extension it fits any machine."""
+
+    def has_ext_modules(self) -> bool:
+        return mode() != "off" and super().has_ext_modules()
+
+
+class Build(build):
+    """Comes to `BuildNative` in every mode: with the extension off, an old one is taken away there."""
+
+    sub_commands = [(name, None if name == "build_ext" else wanted) for name, wanted in build.sub_commands]  # noqa: RUF012
 
 
 class BuildNative(build_ext):
@@ -217,7 +231,13 @@ setup(
     # the shipped YAMLs stand at the top of the tree and are installed inside the package
     packages=[*find_packages(include=["epurecli", "epurecli.*"]), "epurecli.configs"],
     package_dir={"epurecli.configs": "configs"},
-    package_data={"epurecli": ["py.typed"], "epurecli.studio": ["web/*"], "epurecli.configs": ["*.yaml"]},
+    package_data={
+        "epurecli": ["py.typed"],
+        "epurecli.configs": ["*.yaml"],
+        "epurecli.explore": ["web/*"],
+        "epurecli.studio": ["web/*"],
+    },
     ext_modules=[Extension(NAME, [str(path) for path in sources(False)], language="c++")],
-    cmdclass={"build_ext": BuildNative},
+    cmdclass={"build": Build, "build_ext": BuildNative},
+    distclass=Epure,
 )

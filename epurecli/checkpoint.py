@@ -144,9 +144,7 @@ def host_facts() -> dict[str, Any]:
 def start_run(config: RunConfig, dataset: Dataset, parent: Path, processes: int = 1) -> Path:
     """Make a run folder and write what is known before training."""
     folder = new_run_folder(parent)
-    found = {key: path.resolve() for key in ("root_dir", "condition_csv") if (path := getattr(config.data, key))}
-    kept = config.model_copy(update={"data": config.data.model_copy(update=found)})  # usable from any folder
-    write_atomic(folder / "config.yaml", dump_config(kept).encode())
+    write_atomic(folder / "config.yaml", dump_config(as_kept(config)).encode())
     facts = {
         "model": config.model.type,
         "created": datetime.now(UTC).isoformat(timespec="microseconds"),
@@ -166,6 +164,12 @@ def start_run(config: RunConfig, dataset: Dataset, parent: Path, processes: int 
     }
     write_json(folder / "run.json", facts)
     return folder
+
+
+def as_kept(config: RunConfig) -> RunConfig:
+    """A config as a run folder keeps it: usable from any folder."""
+    found = {key: path.resolve() for key in ("root_dir", "condition_csv") if (path := getattr(config.data, key))}
+    return config.model_copy(update={"data": config.data.model_copy(update=found)})
 
 
 def condition_moments(dataset: Dataset) -> dict[str, Any]:

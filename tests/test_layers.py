@@ -39,7 +39,8 @@ MAY_IMPORT["export"] = MAY_IMPORT["checkpoint"] | {"checkpoint", "pictures"}
 for _floor in ("training", "sample"):
     MAY_IMPORT[_floor] = MAY_IMPORT["checkpoint"] | {"checkpoint", "ranks", "listener", "pictures", "text"}
 MAY_IMPORT["design"] = MAY_IMPORT["sample"] | {"sample", "evaluate"}
-MAY_IMPORT["api"] = MAY_IMPORT["design"] | {"training", "export", "design", "outline"}
+MAY_IMPORT["api"] = MAY_IMPORT["design"] | {"training", "export", "design", "outline", "explore"}
+MAY_IMPORT["explore"] = {"version", "errors", "files", "evaluate", "pictures"}
 MAY_IMPORT["studio"] = MAY_IMPORT["api"] | {"api"}
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "__init__"}
 MAY_IMPORT["__init__"] = {"api", "errors", "studio", "version"}  # lazily: the package's face

@@ -36,7 +36,7 @@ def told() -> list[tuple[str, str]]:
 
 def test_every_pip_line_installs_this_project_with_extras_that_it_has() -> None:
     hints = told()
-    assert ("training.py", "epurecli[tensorboard]") in hints
+    assert ("trackers.py", "epurecli[tensorboard]") in hints
     assert ("README.md", ".") in hints
     for file, what in hints:
         match = TARGET.fullmatch(what)

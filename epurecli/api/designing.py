@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epurecli.api.designs import Designs
+from epurecli.api.figures import csv_text
 from epurecli.api.simulated import Simulated
-from epurecli.api.tables import csv_text
 from epurecli.checkpoint import TrainedModel
 from epurecli.data.dataset import Dataset
 from epurecli.data.labels import Labels, read_labels

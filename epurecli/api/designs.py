@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from epurecli.api import outlines, pictures
 from epurecli.errors import UsageError
@@ -246,6 +246,31 @@ class Designs:
         ) as writer:  # fmt: skip
             writer.write(self.as_drawn())
         return Path(folder)
+
+    def explorer(
+        self,
+        path: str | Path = "explorer.html",
+        *,
+        title: str | None = None,
+        values: Mapping[str, ArrayLike] | pd.DataFrame | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write one HTML file to look through these designs, as `epure explore` does: no model, no network.
+
+        Args:
+            title: what it says above (default: the file's name).
+            values: further numbers or words, one a design: a frame, or lists by name.
+
+        Raises: UsageError: the file exists, there is no design, or not one value a design; CannotWrite.
+        """
+        from epurecli.explore import write_explorer
+
+        further: list[tuple[str, ArrayLike]] = [] if values is None else [(str(k), v) for k, v in values.items()]
+        return write_explorer(
+            path, images=self.images, labels=self.labels, names=self.names, components=self.components,
+            values=[*zip(self.columns, self.values.T, strict=True), *further],
+            known=self.given if self.partial else None, title=title, overwrite=overwrite,
+        )  # fmt: skip
 
     to_svg, to_dxf, to_geojson = outlines.to_svg, outlines.to_dxf, outlines.to_geojson
 

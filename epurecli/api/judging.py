@@ -70,10 +70,14 @@ def judge_model(
     device: str,
     *,
     nll: bool = False,
+    completions: int = COMPLETED,
 ) -> Report:
     """Unconditional designs as a set, conditional ones at the test designs' conditions (and beyond), and completions.
 
     Completions hide one component of each test design in turn, drawn ten times. `nll` adds the held-out bound.
+
+    Args:
+        completions: test designs that are completed at most; every subset of given components gets `FEWEST` of them.
     """
     bound = (held_out_bound(trained, dataset, seed, device),) if nll else ()  # first: it may refuse
     free = Request(Mode.UNCONDITIONAL, Numbered(count), seed, crisp=_crisp(trained))
@@ -89,34 +93,45 @@ def judge_model(
         conditional = Designs(_drawn(trained, request, device).images, asked)
     parts = len(dataset.components)
     if parts > 1 and Mode.INPAINTING in trained.model.modes:
-        rows = dataset.whole(dataset.test)
+        rows = _some(dataset.whole(dataset.test), completions)
         mask = np.ones((len(rows), parts), bool)
         mask[np.arange(len(rows)), np.arange(len(rows)) % parts] = False
         inpainted = Inpainted(complete(trained, dataset, rows, mask, seed, device), dataset.raw_images(rows), mask)
     name = trained.config.model.type
-    honest = _completions(trained, dataset, reference, seed, device) if inpainted is not None else ()
+    honest = _completions(trained, dataset, reference, seed, device, completions) if inpainted is not None else ()
     report = evaluate(
         samples, reference, conditional=conditional, inpainted=inpainted, model=name, seed=trained.config.training.seed
     )
     album = portray(samples, reference, conditional=conditional, inpainted=inpainted)
-    return replace(report, metrics=(*report.metrics, *honest, *bound), losses=losses_of(trained), album=album)
+    return replace(
+        report,
+        metrics=(*report.metrics, *honest, *bound),
+        losses=losses_of(trained),
+        album=album,
+        weights=trained.digest,
+        data=dataset.digest,
+    )
 
 
-def blocks_to_draw(dataset: Dataset, count: int) -> int:
+def blocks_to_draw(dataset: Dataset, count: int, completions: int = COMPLETED) -> int:
     """Draws of blocks of designs that judging takes: free and conditional ones, and completions from all subsets."""
     chosen, whole = len(subsets(len(dataset.components))), len(dataset.whole(dataset.test))
-    completed = min(whole, max(FEWEST, COMPLETED // max(1, chosen)))
-    draws = DRAWS * (chosen * -(-completed // BLOCK) + -(-whole // BLOCK))
+    completed = min(whole, max(FEWEST, completions // max(1, chosen)))
+    draws = DRAWS * (chosen * -(-completed // BLOCK) + -(-min(whole, completions) // BLOCK))
     return draws + 2 * -(-count // BLOCK)
 
 
+def _some(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """`most` rows, evenly spread, or all there are."""
+    return rows[:: max(1, len(rows) // most)][:most]
+
+
 def _completions(
-    trained: TrainedModel, dataset: Dataset, reference: Reference, seed: int, device: str
+    trained: TrainedModel, dataset: Dataset, reference: Reference, seed: int, device: str, completions: int
 ) -> tuple[Metric, ...]:
     """Whether completions from every subset of components (or many of them) are honest draws."""
-    chosen, whole = subsets(len(dataset.components)), dataset.whole(dataset.test)
-    number = max(FEWEST, COMPLETED // len(chosen))
-    rows = whole[:: max(1, len(whole) // number)][:number]
+    chosen = subsets(len(dataset.components))
+    rows = _some(dataset.whole(dataset.test), max(FEWEST, completions // len(chosen)))
     truth = as_bits(dataset.raw_images(rows), "test designs")
     real, found = real_features(reference, len(rows)), []
     for given in chosen:

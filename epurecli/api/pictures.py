@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html as escape
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,6 +74,12 @@ def html(
     if np.isfinite(values).any():
         parts.append(_table(names, columns, values))
     return "".join(parts) + "</div>"
+
+
+def facts_html(facts: Mapping[str, str]) -> str:
+    """Names and what is said of them, as a table for a notebook."""
+    rows = (f"<tr><th>{key}</th><td>{escape.escape(value[:500])}</td></tr>" for key, value in facts.items())
+    return f"<table>{''.join(rows)}</table>"
 
 
 def _table(names: Sequence[str], columns: Sequence[str], values: NDArray[np.float64]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from epurecli.api import pictures
 from epurecli.api.asked import conditions_of, observed_of
 from epurecli.api.designing import Designed, Designer
 from epurecli.api.designs import Designs
+from epurecli.api.figures import frame_of
 from epurecli.api.run_data import open_run_data
 from epurecli.api.sampling import prepare, steps_told
 from epurecli.api.simulated import read_simulated
-from epurecli.api.tables import frame_of
 from epurecli.checkpoint import TrainedModel
 from epurecli.config import RunConfig
 from epurecli.data.dataset import Dataset
@@ -190,13 +190,20 @@ class Run:
         return self._draw(options, backend)
 
     def evaluate(
-        self, data: str | Path | None = None, *, num_samples: int = 500, seed: int = 0, nll: bool = False
+        self,
+        data: str | Path | None = None,
+        *,
+        num_samples: int = 500,
+        completions: int = 3000,
+        seed: int = 0,
+        nll: bool = False,
     ) -> Report:
         """Judge the model as `epure evaluate` does: validity, conditioning, inpainting, distribution, novelty.
 
         Args:
             data: real designs to hold against (default: the run's own test designs).
             num_samples: designs to sample in each mode.
+            completions: test designs to complete at most, ten times each; 100 at least from every subset of parts.
             nll: also bound the likelihood of the test designs, in nats per design.
 
         Returns:
@@ -208,8 +215,8 @@ class Run:
 
         dataset = self._dataset if data is None else open_run_data(self.trained, Path(str(data)), self.listener)
         asked = (self.trained, dataset, reference_of(dataset), num_samples, seed, self.device)
-        with steps_told(self.trained.model, blocks_to_draw(dataset, num_samples), self.listener):
-            return judge_model(*asked, nll=nll)
+        with steps_told(self.trained.model, blocks_to_draw(dataset, num_samples, completions), self.listener):
+            return judge_model(*asked, nll=nll, completions=completions)
 
     def predict(self, designs: Designs, /) -> pd.DataFrame:
         """Figures of designs, from their images: those that the run's data has numbers of, conditions or not.
@@ -309,11 +316,27 @@ class Run:
         export_folder(self.trained, out, names=graphs, verify=verify, overwrite=overwrite, report=report)
         return out
 
+    def card(self, *, license: str = "unknown", overwrite: bool = False) -> Path:
+        """Write README.md into the run folder, so that it can be published: see docs/card.md.
+
+        Its figures are those of the report in `report/` there, which is made first where there is none.
+
+        Args:
+            license: of the weights, as model hubs name it: apache-2.0, cc-by-4.0, ...
+            overwrite: whether to replace an earlier card, and a report of other weights.
+
+        Raises: UsageError: a README that is no card, or not to be replaced; NotFound, DataError: of the data.
+        """
+        from epurecli.api.card import write_card
+
+        return write_card(
+            self.trained, self.evaluate, lambda: self.sample(24, mode="unconditional").sheet(), license, overwrite
+        )
+
     @property
     def summary(self) -> str:
         """One line: which weights these are."""
-        trained = self.trained
-        return f"model: {trained.path}, epoch {trained.epoch}, loss {trained.metric:.4g}"
+        return f"model: {self.trained.path}, epoch {self.trained.epoch}, loss {self.trained.metric:.4g}"
 
     def __repr__(self) -> str:
         return f"<Run of {self.model}: {self.path}, epoch {self.trained.epoch}, loss {self.trained.metric:.4g}>"
@@ -327,8 +350,7 @@ class Run:
             "modes": ", ".join(self.modes),
             "best epoch": f"{self.trained.epoch}, loss {self.trained.metric:.4g}",
         }
-        rows = "".join(f"<tr><th>{key}</th><td>{html.escape(value[:500])}</td></tr>" for key, value in facts.items())
-        return f"<table>{rows}</table>{self.conditions.head(30).to_html()}"
+        return pictures.facts_html(facts) + str(self.conditions.head(30).to_html())
 
     def _draw(self, options: SampleOptions, backend: str) -> Designs:
         sampling = prepare(self.trained, options, backend=backend, device=self.device, listener=self.listener)

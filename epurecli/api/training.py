@@ -108,7 +108,7 @@ def run_training(
     """
     ranks = ranks or TrainingRanks()
     with ranks.first():
-        dataset, model = _opened(resolved, device, start, ranks.count, listener)
+        dataset, model = open_training(resolved, device, start, ranks.count, listener)
     folder = start.resume
     if folder is None and ranks.writes:
         folder = checkpoint.start_run(resolved, dataset, start.out or resolved.paths.output_dir, ranks.count)
@@ -182,10 +182,13 @@ def parse_seconds(text: str) -> float:
     return seconds
 
 
-def _opened(
-    resolved: RunConfig, device: torch.device, start: Start, processes: int, listener: Listener
+def open_training(
+    resolved: RunConfig, device: torch.device, start: Start = Start(), processes: int = 1, listener: Listener = QUIET
 ) -> tuple[Dataset, GenerativeModel]:
-    """All that may be refused before anything is written."""
+    """Data and an untrained model: all that may be refused before anything is written. Seeds torch's generator.
+
+    Raises: UsageError, NotFound, ConfigError, DataError.
+    """
     dataset = open_dataset(resolved.data, listener.progress)
     tell(dataset, listener)
     _check_fits(resolved, dataset)

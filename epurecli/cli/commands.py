@@ -5,11 +5,15 @@ from __future__ import annotations
 import typer
 
 from epurecli.cli import (
+    card,
+    compare,
+    config,
     count_params,
     data,
     design,
     doctor,
     evaluate,
+    explore,
     export,
     models,
     outline,
@@ -28,11 +32,14 @@ def register(app: typer.Typer) -> None:
     app.command("predict")(design.predict)
     app.command("export")(export.export)
     app.command("evaluate")(evaluate.evaluate)
-    app.command("compare")(evaluate.compare)
+    app.command("compare")(compare.compare)
     app.command("outline")(outline.outline)
+    app.command("card")(card.card)
+    app.command("explore")(explore.explore)
     app.command("show")(show.show)
     app.command("studio")(studio.studio)
     app.command("count-params")(count_params.count_params)
     app.command("models")(models.models)
     app.command("doctor")(doctor.doctor)
     app.add_typer(data.app, name="data")
+    app.add_typer(config.app, name="config")

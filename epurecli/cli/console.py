@@ -22,8 +22,8 @@ class Terminal(Console):
         raise BrokenPipeError
 
 
-out = Terminal(highlight=False, soft_wrap=True)
-err = Terminal(stderr=True, highlight=False, soft_wrap=True)
+out = Terminal(highlight=False, soft_wrap=True, emoji=False)  # `:car:` in a name is a name
+err = Terminal(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 class Settings:

@@ -111,9 +111,9 @@ def predict(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
     """Figures of designs from their images, each with an interval that holds nine of ten."""
+    from epurecli.api.figures import csv_text
     from epurecli.api.loading import load
     from epurecli.api.reading import read
-    from epurecli.api.tables import csv_text
     from epurecli.cli.progress import listening
     from epurecli.errors import NotFound
     from epurecli.files import write_atomic

@@ -9,13 +9,19 @@ from typing import Annotated, Any
 import typer
 
 from epurecli.cli import console
+from epurecli.cli.completion import model_names, run_folders
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="What to export; `epure models` lists them.")],
+    model: Annotated[
+        str, typer.Argument(help="What to export; `epure models` lists them.", autocompletion=model_names)
+    ],
     onnx: Annotated[bool, typer.Option("--onnx", help="The format (the only one there is, and the default).")] = True,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Run folder or .safetensors file (default: the newest finished run).")
+        Path | None,
+        typer.Option(
+            help="Run folder or .safetensors file (default: the newest finished run).", autocompletion=run_folders
+        ),
     ] = None,
     which: Annotated[str, typer.Option(help="best or last weights of the run.")] = "best",
     graph: Annotated[

@@ -10,7 +10,7 @@ from epurecli.cli import console
 
 
 def models(json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False) -> None:
-    """List the models, their modes and their shipped configs."""
+    """List the models, what each is good at, their modes and their shipped configs."""
     from epurecli.config import shipped
     from epurecli.models.registry import REGISTRY, model_class
 
@@ -21,6 +21,7 @@ def models(json: Annotated[bool, typer.Option("--json", help="Machine-readable o
             {
                 "model": name,
                 "title": entry.title,
+                "good_at": entry.good_at,
                 "modes": modes,
                 "configs": [c for c in sorted(shipped()) if c.startswith(f"{name}_")],
             }
@@ -28,5 +29,9 @@ def models(json: Annotated[bool, typer.Option("--json", help="Machine-readable o
     if json:
         console.say_json(rows)
         return
-    shown = [(row["model"], row["title"], "\n".join(row["modes"]), "\n".join(row["configs"])) for row in rows]
-    console.show_table(("model", "what it is", "modes", "configs"), shown, prose=("what it is",))
+    shown = [
+        (row["model"], row["title"], row["good_at"], "\n".join(row["modes"]), "\n".join(row["configs"])) for row in rows
+    ]
+    heads = ("model", "what it is", "good at", "modes", "configs")
+    console.show_table(heads, shown, prose=("what it is", "good at"))
+    console.note("good at: on the public tyres, after minutes on two cores (docs/experiments.md)")

@@ -50,13 +50,15 @@ def outline(
     if (folder / "run.json").is_file():
         raise UsageError(f"{folder} is a run, not a folder of designs", "epure sample MODEL --checkpoint RUN --out DIR")
     designs = read(folder)
-    with claimed(out, OUTLINES, folder.resolve().name) as target, listening() as listener:
+    with claimed(out, OUTLINES, folder.resolve().name or "designs") as target, listening() as listener:
         done = write_outlines(designs, target, formats, style, overwrite=overwrite, listener=listener)
     _tell(done.overlaps, done.empty)
     unit = f"{scale:g} mm a pixel" if scale is not None else "in pixels, whose size is not known (--scale MM)"
     section = "half" if half else "full"
     console.say(f"outlines: {done.folder}")
-    console.note(f"{done.count:,} designs as {', '.join(formats)}; {section} section, {unit}")
+    console.note(
+        f"{done.count:,} design{'s' if done.count != 1 else ''} as {', '.join(formats)}; {section} section, {unit}"
+    )
     console.note(f"areas of their parts: {done.folder / 'manifest.csv'}")
 
 

@@ -53,6 +53,29 @@ class Shown:
         self._progress.update(self._tasks[what], completed=done, total=total)
 
 
+class Once:
+    """A `Listener` that hands on what it has not been told before."""
+
+    def __init__(self, listener: Shown) -> None:
+        self._listener, self._told = listener, set[str]()
+
+    def note(self, text: str) -> None:
+        if self._is_new(text):
+            self._listener.note(text)
+
+    def warn(self, text: str) -> None:
+        if self._is_new(text):
+            self._listener.warn(text)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        self._listener.progress(what, done, total)
+
+    def _is_new(self, text: str) -> bool:
+        new = text not in self._told
+        self._told.add(text)
+        return new
+
+
 @contextmanager
 def listening() -> Iterator[Shown]:
     """Somebody who shows on the terminal what the library tells."""
@@ -63,8 +86,8 @@ def listening() -> Iterator[Shown]:
 class TrainingProgress:
     """Shows a run. A `Reporter` of `epurecli.training`."""
 
-    def __init__(self, progress: Progress, tensorboard: Any | None = None) -> None:
-        self.progress, self.writer = progress, tensorboard
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
         self.task: Any = None
 
     def stage(self, plan: StagePlan) -> None:
@@ -81,10 +104,9 @@ class TrainingProgress:
         self.progress.update(self.task, completed=epoch * self.steps + batch)
 
     def epoch(self, row: Mapping[str, float | int | str], improved: bool) -> None:
-        terms = {k: v for k, v in row.items() if k.startswith(("train_", "val_"))}
-        shown = "  ".join(f"{k.replace('train_', '').replace('val_', 'val ')} {v:.4g}" for k, v in terms.items())
+        from epurecli.training.reporter import terms
+
+        found = terms(row).items()
+        shown = "  ".join(f"{k.replace('train_', '').replace('val_', 'val ')} {v:.4g}" for k, v in found)
         line = f"epoch {row['epoch']:>3}  {shown}  {row['designs_per_s']:.0f} designs/s{'  *' if improved else ''}"
         console.note(line)
-        if self.writer is not None:
-            for name, value in terms.items():
-                self.writer.add_scalar(f"{row['stage']}/{name}", value, row["step"])

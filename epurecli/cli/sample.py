@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from epurecli.cli import console
+from epurecli.cli.completion import component_names, condition_values, model_names, run_folders
 from epurecli.errors import UsageError
 from epurecli.types import MAX_SEED
 
@@ -22,7 +23,9 @@ BACKENDS = ("torch", "onnx", "auto")
 
 
 def sample(
-    model: Annotated[str, typer.Argument(help="What to sample; `epure models` lists them.")],
+    model: Annotated[
+        str, typer.Argument(help="What to sample; `epure models` lists them.", autocompletion=model_names)
+    ],
     mode: Annotated[
         str | None, typer.Option(help="unconditional, conditional, inpainting or cross-modal (default: the config's).")
     ] = None,
@@ -30,7 +33,10 @@ def sample(
         int | None, typer.Option(min=1, help="How many designs (default: the config's, or one per given row).")
     ] = None,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Run folder or .safetensors file (default: the newest finished run).")
+        Path | None,
+        typer.Option(
+            help="Run folder or .safetensors file (default: the newest finished run).", autocompletion=run_folders
+        ),
     ] = None,
     which: Annotated[str, typer.Option(help="best or last weights of the run.")] = "best",
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The same seed gives the same files.")] = 0,
@@ -38,15 +44,23 @@ def sample(
     conditions_csv: Annotated[
         Path | None, typer.Option(help="CSV with the condition columns, one design per row.")
     ] = None,
-    set_condition: Annotated[list[str], typer.Option(help="width_px=58, in raw units (repeatable).")] = [],  # noqa: B006
+    set_condition: Annotated[
+        list[str], typer.Option(help="width_px=58, in raw units (repeatable).", autocompletion=condition_values)
+    ] = [],  # noqa: B006
     open: Annotated[
         str, typer.Option(help="Conditions that are not given: draw (for each design, given the rest) or expect.")
     ] = "draw",
     grid: Annotated[str | None, typer.Option(help="width_px=49:64:4,height_px=45:59:4: every combination.")] = None,
-    mask: Annotated[list[str], typer.Option(help="Hide this component, by number or name (repeatable).")] = [],  # noqa: B006
-    source_component: Annotated[list[str], typer.Option(help="Cross-modal: what is given (repeatable).")] = [],  # noqa: B006
+    mask: Annotated[
+        list[str],
+        typer.Option(help="Hide this component, by number or name (repeatable).", autocompletion=component_names),
+    ] = [],  # noqa: B006
+    source_component: Annotated[
+        list[str], typer.Option(help="Cross-modal: what is given (repeatable).", autocompletion=component_names)
+    ] = [],  # noqa: B006
     target_component: Annotated[
-        list[str], typer.Option(help="Cross-modal: what is wanted; the rest is drawn with it.")
+        list[str],
+        typer.Option(help="Cross-modal: what is wanted; the rest is drawn with it.", autocompletion=component_names),
     ] = [],  # noqa: B006
     input: Annotated[Path | None, typer.Option(help="Folder of designs to complete (default: the test split).")] = None,
     data: Annotated[

@@ -8,13 +8,17 @@ from typing import Annotated
 import typer
 
 from epurecli.cli import console
+from epurecli.cli.completion import model_names, run_folders
 from epurecli.errors import UsageError
 
 
 def show(
-    model: Annotated[str, typer.Argument(help="A model with a prior over components: gmrf_mvae.")],
+    model: Annotated[
+        str, typer.Argument(help="A model with a prior over components: gmrf_mvae.", autocompletion=model_names)
+    ],
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Run folder or .safetensors file (default: newest run).")
+        Path | None,
+        typer.Option(help="Run folder or .safetensors file (default: newest run).", autocompletion=run_folders),
     ] = None,
     out: Annotated[Path, typer.Option(help="Heat map to write.")] = Path("dependence.png"),
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,

@@ -8,14 +8,17 @@ from typing import Annotated
 
 import typer
 
+from epurecli.cli.completion import config_names, model_names, run_folders
 from epurecli.errors import UsageError
 
 EPOCHS = re.compile(r"training(\.\w+)?\.epochs=")  # the one key that may change when a run goes on
 
 
 def train(
-    model: Annotated[str, typer.Argument(help="What to train; `epure models` lists them.")],
-    config: Annotated[str | None, typer.Option(help="A YAML file, or the name of a shipped config.")] = None,
+    model: Annotated[str, typer.Argument(help="What to train; `epure models` lists them.", autocompletion=model_names)],
+    config: Annotated[
+        str | None, typer.Option(help="A YAML file, or the name of a shipped config.", autocompletion=config_names)
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="A folder of designs; overrides the config's data section.")] = None,
     set_: Annotated[list[str], typer.Option("--set", help="Override a key: training.lr=3e-4 (repeatable).")] = [],  # noqa: B006
     budget: Annotated[
@@ -36,16 +39,23 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder for runs (default: the config's paths.output_dir).")] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Continue this run with its own config (more epochs: --set training.epochs=N)."),
+        typer.Option(
+            help="Continue this run with its own config (more epochs: --set training.epochs=N).",
+            autocompletion=run_folders,
+        ),
     ] = None,
     init_from: Annotated[
-        Path | None, typer.Option(help="Start a new run from these weights (run folder or file).")
+        Path | None,
+        typer.Option(help="Start a new run from these weights (run folder or file).", autocompletion=run_folders),
     ] = None,
     stage: Annotated[
         int | None,
         typer.Option(min=1, help="Train this stage only; a later one starts from the newest run of the one before."),
     ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")] = False,
+    mlflow: Annotated[
+        bool, typer.Option("--mlflow", help="Also tell MLflow: MLFLOW_TRACKING_URI, or mlflow.db here.")
+    ] = False,
 ) -> None:
     """Train a model; the run folder it makes is what `epure sample` takes.
 
@@ -96,4 +106,4 @@ def train(
         resolved = load_config(resume / "config.yaml", schema_of, set_)
     start = Start(out=out, resume=resume, init_from=init_from, stage=stage)
     with joined(devices, num_nodes, where, TrainingRanks, "training") as (ranks, where):
-        show_training(resolved, where, start, tensorboard, ranks)
+        show_training(resolved, where, start, ranks, tensorboard=tensorboard, mlflow=mlflow)

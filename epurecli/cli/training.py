@@ -6,14 +6,13 @@ import shlex
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from epurecli.cli import console
-from epurecli.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +27,10 @@ def show_training(
     resolved: RunConfig,
     device: torch.device,
     start: Start | None = None,
-    tensorboard: bool = False,
     ranks: TrainingRanks | None = None,
+    *,
+    tensorboard: bool = False,
+    mlflow: bool = False,
 ) -> Path:
     """Train as configured, showing progress; returns the run folder."""
     from epurecli import checkpoint
@@ -38,23 +39,27 @@ def show_training(
     from epurecli.cli.progress import Shown, TrainingProgress, bar
     from epurecli.training.loop import Stopped
     from epurecli.training.ranks import TrainingRanks
+    from epurecli.training.trackers import Several, to_mlflow, to_tensorboard
 
     start, ranks = start or Start(), ranks or TrainingRanks()
-    writer = _tensorboard(tensorboard and ranks.writes)
-    folder, events = Path(), None
-
-    def watch(made: Path) -> Reporter:
-        nonlocal folder, events
-        folder, events = made, writer(str(made / "tensorboard")) if writer else None
-        return TrainingProgress(progress, events)
-
-    began = time.monotonic()
+    folder, began = Path(), time.monotonic()
     with bar() as progress, stopping() as stop_requested:
+        listener = Shown(progress)
+        openers = [to_tensorboard()] if tensorboard and ranks.writes else []
+        openers += [to_mlflow(listener)] if mlflow and ranks.writes else []
         try:
-            run_training(
-                resolved, device, start,
-                ranks=ranks, watch=watch, listener=Shown(progress), stop_requested=stop_requested,
-            )  # fmt: skip
+            with ExitStack() as opened:
+
+                def watch(made: Path) -> Reporter:
+                    nonlocal folder
+                    folder = made
+                    trackers = [opened.enter_context(opener(made, resolved)) for opener in openers]
+                    return Several(TrainingProgress(progress), *trackers)
+
+                run_training(
+                    resolved, device, start,
+                    ranks=ranks, watch=watch, listener=listener, stop_requested=stop_requested,
+                )  # fmt: skip
         except Stopped as stopped:
             progress.stop()
             console.note(
@@ -63,8 +68,6 @@ def show_training(
             raise typer.Exit(stopped.code if ranks.writes else 0) from None
     if not ranks.writes:
         return folder
-    if events is not None:
-        events.close()
     facts = checkpoint.read_run(folder)
     console.note(
         f"trained in {time.monotonic() - began:.0f} s; best epoch {facts['best_epoch']}, loss {facts['best']:.4g}"
@@ -75,18 +78,6 @@ def show_training(
     mode = "" if facts["conditions"]["columns"] else " --mode unconditional"
     console.note(f"next: epure sample {resolved.model.type}{chosen}{mode}   (curves: {folder / 'curves.png'})")
     return folder
-
-
-def _tensorboard(wanted: bool):
-    if not wanted:
-        return None
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UsageError(
-            "--tensorboard needs the tensorboard package", hint="pip install 'epurecli[tensorboard]'"
-        ) from None
-    return SummaryWriter
 
 
 class StopFlag:

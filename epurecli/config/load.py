@@ -195,8 +195,10 @@ def read_source(source: str | Path) -> tuple[str, str]:
             return path.read_text(encoding="utf-8"), str(path)
         resource = shipped().get(path.name.removesuffix(".yaml")) if path.name == str(source) else None
         if resource is None:
+            near = difflib.get_close_matches(str(source).removesuffix(".yaml"), shipped(), n=1)
             raise NotFound(
-                f"no config {str(source)!r}: neither a file nor a shipped config",
+                f"no config {str(source)!r}: neither a file nor a shipped config"
+                + (f" - did you mean {near[0]!r}?" if near else ""),
                 hint=f"shipped: {', '.join(sorted(shipped()))}",
             )
         return resource.read_text(encoding="utf-8"), resource.name

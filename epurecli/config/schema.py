@@ -180,13 +180,14 @@ class SamplingConfig(Section):
 
 @dataclass(frozen=True)
 class Claim:
-    """The size that docs/plan.md states for a model, in millions of parameters (low, high). Where it leaves the size
-    open, the text says what is known."""
+    """The size that docs/plan.md states for a model, in millions of parameters (low, high); `total` None: it states
+    none."""
 
     total: tuple[float, float] | None = None
     trainable: tuple[float, float] | None = None
     frozen: tuple[float, float] | None = None
     text: str = ""
+    public: int | None = None  # parameters of the public code that the plan names, with its config for EPURE
 
     def met(self, total: int, trainable: int) -> bool | None:
         """None: nothing was claimed."""

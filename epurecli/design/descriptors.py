@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 NAMES = ("area", "row", "column", "row spread", "column spread", "perimeter", "rows", "columns")  # of each part
+SIZES = ("area", "rows", "columns")
+
+
+def places(names: Sequence[str], components: int) -> list[int]:
+    """Where descriptors of these names stand among those of all parts."""
+    return [part * len(NAMES) + NAMES.index(name) for part in range(components + 1) for name in names]
 
 
 def descriptors(images: Tensor) -> Tensor:  # (B, C, H, W) -> (B, 8 (C + 1))

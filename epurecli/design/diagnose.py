@@ -49,34 +49,33 @@ def relaxations(search: Search, goals: Goals, pool: Pool) -> tuple[Relaxation, .
 
 def infeasible(search: Search, goals: Goals, pool: Pool) -> Infeasible:
     """The reason, as an error for people."""
-    met = goals.violation(pool.predicted.value) == 0
+    values = pool.predicted.value
+    met = goals.violation(values) == 0
+    but, hint = "", ""
     if (met & pool.valid).any():
         near = int(pool.distance[met & pool.valid].min())
-        return Infeasible(
-            f"designs that meet the brief differ by {near} px or more from every training design, real designs by at "
-            f"most {search.known.furthest}: what is predicted for them cannot be trusted",
-            "ask for something nearer to the data, or see them all the same: --extrapolate",
+        but = (
+            f" (designs that meet all of it differ by {near} px or more from every training design, real designs by at "
         )
-    if met.any():
-        return Infeasible(
-            f"of the {int(met.sum())} designs found that meet the brief none can be built: parts in pieces, gaps or "
-            "overlaps",
-            "ask for less at once, or train the model for longer",
-        )
+        but += f"most {search.known.furthest}: what is predicted for them cannot be trusted)"
+        hint = "; or see them all the same: --extrapolate"
+    elif met.any():
+        but = " (designs that seem to meet all of it cannot be built: parts in pieces, gaps, ragged borders)"
     opened = relaxations(search, goals, pool)
     if not opened:
-        nearest = pool.predicted.value[[goals.violation(pool.predicted.value).argmin()]]
+        nearest = values[[goals.violation(values).argmin()]]
         excess = goals.excess(nearest)[0]
         order = [j for j in np.argsort(-excess) if excess[j] > 0]
         missed = [f"{goals.constraints[j].text} (got {nearest[0, goals.constraints[j].index]:.4g})" for j in order]
+        told = f"; the nearest misses {', '.join(missed)}" if missed else ""
         return Infeasible(
-            f"no design meets the brief, nor all but one of its wishes; the nearest misses {', '.join(missed)}",
-            "relax two of them or more",
+            f"no design meets the brief, nor all of its wishes but one{told}{but}", f"relax two of them or more{hint}"
         )
     binding, *rest = opened
-    also = "".join(f"; or {r.constraint.text}: {r.reachable:.4g}" for r in rest)
+    ways = [f"{binding.constraint.text}: {binding.reachable:.4g}"]
+    ways += [f"{r.constraint.text}: {r.reachable:.4g}" for r in rest]
     return Infeasible(
         f"no design meets the brief: {binding.constraint.text} stands in the way; with all else met, "
-        f"the nearest is {binding.reachable:.4g}",
-        f"relax one of these to what can be reached: {binding.constraint.text}: {binding.reachable:.4g}{also}",
+        f"the nearest is {binding.reachable:.4g}{but}",
+        f"relax one of these to what can be reached: {'; or '.join(ways)}{hint}",
     )

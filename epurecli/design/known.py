@@ -58,7 +58,7 @@ def faults(bits: Bits) -> Faults:
 
 
 def rough_pixels(bits: Bits) -> NDArray[np.intp]:  # (B, C, H, W) -> (B,)
-    """Pixels of each part that a majority of three by three would change; beyond the frame lies what the frame shows."""
+    """Pixels of each part that a majority of three by three would change; beyond the frame lies what it shows."""
     around = np.pad(bits, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge").astype(np.uint8)
     lines = around[..., :-2, :] + around[..., 1:-1, :] + around[..., 2:, :]
     count = lines[..., :-2] + lines[..., 1:-1] + lines[..., 2:]

@@ -25,7 +25,7 @@ class Effort:
     """How hard to search. Counts are of one round; a round follows where the last one has found too few."""
 
     proposals: int = 512
-    refined: int = 32
+    refined: int = 40
     steps: int = 30
     rounds: int = 3
 
@@ -101,7 +101,7 @@ class Search:
         merit = goals.merit(value)
         if merit.shape[1]:
             score = score - 0.3 * merit.max(1) * (goals.violation(value) < 1)
-        near = fresh[np.argsort(score, kind="stable")[: 4 * self.effort.refined]]
+        near = fresh[np.argsort(score, kind="stable")[: 6 * self.effort.refined]]
         if not len(near):
             return near
         return near[farthest(found.bits[near], 0, self.effort.refined)]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,26 @@ class Album:
 
     components: tuple[str, ...]  # C names, in the order of their colours
     galleries: tuple[Gallery, ...]
+
+    def tree(self) -> dict[str, Any]:
+        """As plain values, as JSON takes them."""
+
+        def card(c: Card) -> dict[str, Any]:
+            pictures = [{"label": p.label, "png": b64encode(p.png).decode("ascii")} for p in c.pictures]
+            return {"caption": c.caption, "pictures": pictures}
+
+        galleries = [{"title": g.title, "text": g.text, "cards": [card(c) for c in g.cards]} for g in self.galleries]
+        return {"components": list(self.components), "galleries": galleries}
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> Album:
+        """The inverse of `tree`. Raises: KeyError, TypeError, ValueError: it is none."""
+
+        def card(c: Mapping[str, Any]) -> Card:
+            return Card(tuple(Picture(p["label"], b64decode(p["png"])) for p in c["pictures"]), c["caption"])
+
+        galleries = tuple(Gallery(g["title"], g["text"], tuple(map(card, g["cards"]))) for g in tree["galleries"])
+        return cls(tuple(tree["components"]), galleries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,10 +87,11 @@ def _said(row: Row, cell: Cell) -> str:
 
 def _ranking(summary: Summary) -> str:
     """Which model has the best figure how often."""
-    best = Counter(m for row in summary.rows for m, cell in zip(summary.models, row.cells, strict=True) if cell.best)
+    judged = [row for row in summary.rows if row.judges_designs]
+    best = Counter(m for row in judged for m, cell in zip(summary.models, row.cells, strict=True) if cell.best)
     said = ", ".join(f"{model} in {best[model]}" for model in sorted(summary.models, key=lambda m: -best[m]))
-    text = f"Of {len(summary.rows)} figures the best is had by {said} (ties count for each)."
-    if all(cell.spread is None for row in summary.rows for cell in row.cells):
+    text = f"Of {len(judged)} figures the best is had by {said} (ties count for each)."
+    if all(cell.spread is None for row in judged for cell in row.cells):
         return text + " Each model was trained once: another seed may turn what lies close together."
     return text + " What differs by less than the spread over seeds does not differ."
 

@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from epurecli.evaluate.album import Album, LossCurve
 
+COST = "cost"  # the group of what a model takes; all other figures judge its designs
+
 
 class Better(StrEnum):
     """Which way a metric improves."""
@@ -27,7 +29,7 @@ class Metric:
     Attributes:
         name: unique within the group, e.g. "iou wasserstein".
         group: "lineage", "validity", "conditioning", "inpainting", "completions", "distribution", "diversity",
-            "novelty" or "likelihood".
+            "novelty", "likelihood" or "cost".
         value: the figure, in `unit`; NaN where it cannot be formed (the docs say when).
         unit: "px", "share" (0 to 1), "nats", "1" for a pure number...
         better: which way it improves.
@@ -71,6 +73,8 @@ class Report:
         notes: sentences that a reader of the figures must know.
         losses: how the model was trained, where that is known.
         album: pictures of what was judged, from `portray`; only `report.html` holds them.
+        weights: digest of the weights that drew the samples; None: of no run, or not known.
+        data: digest of the data set that they were held against; likewise.
     """
 
     model: str
@@ -81,6 +85,8 @@ class Report:
     notes: tuple[str, ...] = ()
     losses: tuple[LossCurve, ...] = ()
     album: Album | None = field(default=None, repr=False, compare=False)
+    weights: str | None = None
+    data: str | None = None
 
     def __getitem__(self, key: tuple[str, str]) -> Metric:
         """The metric named by (group, name).

@@ -39,7 +39,8 @@ def strip(row: Row, width: int = 150) -> str:
     def x(value: float) -> str:
         return f"{5 + (width - 10) * (value - low) / reach:.1f}"
 
-    height = 10 * len(row.cells) + 4
+    step = 10 if len(row.cells) <= 4 else 7
+    height = step * len(row.cells) + 4
     parts = [f'<svg class="strip" width="{width}" height="{height}" role="img" aria-label="{escape(_said(row))}">']
     if row.floor is not None and not math.isnan(row.floor):
         at = x(row.floor)
@@ -47,7 +48,7 @@ def strip(row: Row, width: int = 150) -> str:
     for i, cell in enumerate(row.cells):
         if math.isnan(cell.mean):
             continue
-        y = 7 + 10 * i
+        y = 7 + step * i
         if cell.interval and not math.isnan(cell.interval[0]):
             ends = f'x1="{x(cell.interval[0])}" x2="{x(cell.interval[1])}" y1="{y}" y2="{y}"'
             parts.append(f'<line {ends} stroke="{colour(i)}" stroke-width="2"/>')

@@ -10,7 +10,7 @@ from statistics import fmean
 import numpy as np
 
 from epurecli.errors import UsageError
-from epurecli.evaluate.metric import Better, Histogram, Metric, Report
+from epurecli.evaluate.metric import COST, Better, Histogram, Metric, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Cell:
     interval: tuple[float, float] | None  # one seed: its own 95 % interval; several: mean -+ spread
     seeds: int
     best: bool  # of the models in this row
+    rank: int | None  # 1 = best of the models in this row, equals alike; None where nothing can be said
     at_floor: bool  # as good as real designs, to within the interval
 
 
@@ -35,6 +36,11 @@ class Row:
     better: Better
     floor: float | None
     cells: tuple[Cell, ...]  # in the order of `Summary.models`
+
+    @property
+    def judges_designs(self) -> bool:
+        """Whether it says something of designs, and not of what they cost."""
+        return self.group != COST
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +105,18 @@ def _row(metrics: list[list[Metric]]) -> Row:
     first = every[0]
     means = [fmean(m.value for m in seeds) if seeds else math.nan for seeds in metrics]
     loss = [_loss(mean, first.better, floor) for mean in means]
-    least = min((x for x in loss if not math.isnan(x)), default=math.nan)
+    ranks = [_rank(lost, loss) for lost in loss]
     cells = []
-    for mean, lost, seeds in zip(means, loss, metrics, strict=True):
+    for mean, rank, seeds in zip(means, ranks, metrics, strict=True):
         spread = float(np.std([m.value for m in seeds], ddof=1)) if len(seeds) > 1 else None
         interval = (mean - spread, mean + spread) if spread is not None else seeds[0].ci if seeds else None
         at_floor = _reaches(mean, interval, first.better, floor)
-        cells.append(Cell(mean, spread, interval, len(seeds), len(metrics) > 1 and lost == least, at_floor))
+        cells.append(Cell(mean, spread, interval, len(seeds), len(metrics) > 1 and rank == 1, rank, at_floor))
     return Row(first.group, first.name, first.unit, first.better, floor, tuple(cells))
+
+
+def _rank(loss: float, others: Sequence[float]) -> int | None:
+    return None if math.isnan(loss) else 1 + sum(other < loss for other in others)
 
 
 def _loss(value: float, better: Better, floor: float | None) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,7 @@ from epurecli.evaluate.metric import Better, Metric
 
 _GROUP = "validity"
 _SLIT = 2  # a slit between two parts is at most this wide, in pixels
+STRAY_ALLOWED = 2  # pixels: so few are rounding at the tip of a thin part, and nobody's part
 
 
 def stray_pixels(bits: Bits) -> NDArray[np.intp]:
@@ -69,6 +72,40 @@ def _nearest_part(lines: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[
         part[:, step:] = np.where(seen > 0, seen, part[:, step:])
         steps[:, step:] = np.where(seen > 0, np.uint8(step), steps[:, step:])
     return part, steps
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What keeps each of N designs from being built."""
+
+    objects: NDArray[np.intp]  # (N,) 4-connected objects of the whole design; 1 is right
+    empty: NDArray[np.intp]  # (N,) components without a pixel
+    stray: NDArray[np.intp]  # (N,) pixels
+    gap: NDArray[np.intp]  # (N,) pixels
+    overlap: NDArray[np.intp]  # (N,) pixels
+
+    @property
+    def valid(self) -> Bits:
+        """(N,) one object, all components there, at most `STRAY_ALLOWED` stray pixels, no gap, no overlap."""
+        none = (self.empty == 0) & (self.gap == 0) & (self.overlap == 0)
+        return (self.objects == 1) & none & (self.stray <= STRAY_ALLOWED)
+
+
+def faults(bits: Bits, known: Bits | None = None) -> Faults:
+    """The faults of each design, rather than their mean over designs.
+
+    Args:
+        bits: (N, C, H, W).
+        known: (N, C) the components that a design has at all; None: all. One that is not there is not empty.
+    """
+    blank = ~bits.any((2, 3))
+    return Faults(
+        objects=shape.objects(bits.any(1)).count,
+        empty=(blank if known is None else blank & known).sum(1),
+        stray=stray_pixels(bits),
+        gap=gap_pixels(bits),
+        overlap=claimed_twice(bits),
+    )
 
 
 def validity(samples: Bits, raw: NDArray[np.generic]) -> tuple[Metric, ...]:

@@ -26,28 +26,64 @@ class ModelEntry:
     title: str
     config: str  # module:class of its RunConfig
     model: str  # module:class of its GenerativeModel
+    good_at: str = ""  # in one line; its figures stand in docs/experiments.md: public tyres, minutes on two cores
 
 
 REGISTRY: dict[str, ModelEntry] = {
-    "vae": ModelEntry("Beta-VAE", "epurecli.models.vae.config:VAEConfig", "epurecli.models.vae.model:VAE"),
+    "vae": ModelEntry(
+        "Beta-VAE",
+        "epurecli.models.vae.config:VAEConfig",
+        "epurecli.models.vae.model:VAE",
+        "the first to try: in 3 minutes free designs near real ones (Frechet 4.9; real 3.8), sizes met (0.87)",
+    ),
     "gmrf_mvae": ModelEntry(
-        "GMRF MVAE", "epurecli.models.gmrf_mvae.config:GMRFConfig", "epurecli.models.gmrf_mvae.model:GMRFMVAE"
+        "GMRF MVAE",
+        "epurecli.models.gmrf_mvae.config:GMRFConfig",
+        "epurecli.models.gmrf_mvae.model:GMRFMVAE",
+        "the last part from the others (IoU 0.984), free designs (Frechet 4.8); tells which parts depend on which",
     ),
     "meta_vae": ModelEntry(
-        "Meta-VAE", "epurecli.models.meta_vae.config:MetaVAEConfig", "epurecli.models.meta_vae.model:MetaVAE"
+        "Meta-VAE",
+        "epurecli.models.meta_vae.config:MetaVAEConfig",
+        "epurecli.models.meta_vae.model:MetaVAE",
+        "parts that are learned one by one; behind the other VAEs after 3 minutes (Frechet 9.6, sizes 0.54)",
     ),
     "mmvaeplus": ModelEntry(
-        "MM-VAE+", "epurecli.models.mmvaeplus.config:MMVAEPlusConfig", "epurecli.models.mmvaeplus.model:MMVAEPlus"
+        "MM-VAE+",
+        "epurecli.models.mmvaeplus.config:MMVAEPlusConfig",
+        "epurecli.models.mmvaeplus.model:MMVAEPlus",
+        "parts that share some of what they say and keep the rest; not measured yet",
     ),
     "flow_matching": ModelEntry(
         "Flow matching",
         "epurecli.models.flow_matching.config:FlowMatchingConfig",
         "epurecli.models.flow_matching.model:FlowMatching",
+        "the most honest completions (spread ratios 0.85-1.03; honest: 1), and after 10 minutes sizes (0.97)",
     ),
-    "ddpm": ModelEntry("DDPM", "epurecli.models.ddpm.config:DDPMConfig", "epurecli.models.ddpm.model:DDPM"),
-    "wgan_gp": ModelEntry("WGAN-GP", "epurecli.models.wgan_gp.config:WGANConfig", "epurecli.models.wgan_gp.model:WGAN"),
-    "vqvae": ModelEntry("VQ-VAE", "epurecli.models.vqvae.config:VQVAEConfig", "epurecli.models.vqvae.model:VQVAE"),
-    "mdm": ModelEntry("MDM", "epurecli.models.mdm.config:MDMConfig", "epurecli.models.mdm.model:MDM"),
+    "ddpm": ModelEntry(
+        "DDPM",
+        "epurecli.models.ddpm.config:DDPMConfig",
+        "epurecli.models.ddpm.model:DDPM",
+        "completions as varied as the truth (0.88-1.06); free designs need longer (Frechet 12.9 after 3 minutes)",
+    ),
+    "wgan_gp": ModelEntry(
+        "WGAN-GP",
+        "epurecli.models.wgan_gp.config:WGANConfig",
+        "epurecli.models.wgan_gp.model:WGAN",
+        "designs and completions in one pass; not measured yet",
+    ),
+    "vqvae": ModelEntry(
+        "VQ-VAE",
+        "epurecli.models.vqvae.config:VQVAEConfig",
+        "epurecli.models.vqvae.model:VQVAE",
+        "completions in one piece (0.966 at worst), 108 designs/s in 16 steps; sizes need longer (0.36)",
+    ),
+    "mdm": ModelEntry(
+        "MDM",
+        "epurecli.models.mdm.config:MDMConfig",
+        "epurecli.models.mdm.model:MDM",
+        "completions nearly as varied as the truth (.81-.92); borders stay ragged (Frechet 26 after 150 s)",
+    ),
 }
 
 

@@ -72,8 +72,5 @@ def _smooth(arcs: list[Arc], width: int, reach: float) -> list[Floats]:
 def _stairs(arc: Arc, width: int) -> Floats:
     """The corners at which an arc turns, and its ends."""
     corners = arc.corners - (width, 0.0)
-    if arc.closed:  # from a corner where it turns
-        first = int((np.diff(corners, 2, axis=0) != 0).any(1).argmax()) + 1
-        corners = np.concatenate([corners[first:-1], corners[: first + 1]])
     turns = (np.diff(corners, 2, axis=0) != 0).any(1)
     return corners[np.concatenate([[True], turns, [True]])]

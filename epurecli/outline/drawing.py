@@ -18,7 +18,7 @@ from epurecli.outline.chains import Floats
 if TYPE_CHECKING:
     from shapely import MultiPolygon
 
-DIGITS = 5  # decimals of a pixel that coordinates keep
+DIGITS = 6  # decimals of a pixel that coordinates keep
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def draw(
     decimals = DIGITS - ceil(log10(style.pixel))
 
     def placed(points: Floats) -> Floats:
-        return np.round((points * (1, -1) + (0, bottom)) * style.pixel, decimals) + 0.0  # no -0.0
+        return np.round((points * (1, -1) + (0, bottom)) * style.pixel, decimals)
 
     half = [(placed(b.points), b) for b in find_borders(labels, style.smooth)]
     borders = [Line(points, b.left, b.right) for points, b in half] if style.half else _mirrored(half)

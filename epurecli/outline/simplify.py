@@ -18,7 +18,7 @@ MARGIN = 0.02  # of REACH, left for making areas good
 
 
 def thinned(points: Floats, slide: Floats, t: Floats) -> Floats:
-    """The points that stay, moved a little. Where pixels would change, all stay as they are.
+    """The points that stay, moved a little. Where pixels or the area would change, all stay as they are.
 
     Args:
         points: (K, 2) of a border, y down, x from the axis; of a ring the last is the first.
@@ -29,8 +29,12 @@ def thinned(points: Floats, slide: Floats, t: Floats) -> Floats:
     left = points + slide * np.maximum(np.minimum(TOLERANCE, most - t), 0)[:, None]
     right = points + slide * np.minimum(np.maximum(-TOLERANCE, -most - t), 0)[:, None]
     stay = _stay(points, left, right)
-    moved = _with_area(points[stay], slide[stay], cross(points[:-1], points[1:]).sum())
-    return moved if _passes_gates(moved, stay, points, slide, t) else points
+    if len(stay) == len(points):
+        return points
+    area = cross(points[:-1], points[1:]).sum()
+    moved = _with_area(points[stay], slide[stay], t[stay], area)
+    same = abs(cross(moved[:-1], moved[1:]).sum() - area) < 1e-6 and _passes_gates(moved, stay, points, slide, t)
+    return moved if same else points
 
 
 def _stay(points: Floats, left: Floats, right: Floats) -> Ints:
@@ -57,15 +61,18 @@ def _stay(points: Floats, left: Floats, right: Floats) -> Ints:
     return np.array(stay)
 
 
-def _with_area(points: Floats, slide: Floats, wanted: float) -> Floats:
-    """Points slid so that twice the area between them and the axis is `wanted`: Newton's method."""
-    for _ in range(4):
+def _with_area(points: Floats, slide: Floats, t: Floats, wanted: float) -> Floats:
+    """Points slid so that twice the area between them and the axis is `wanted`, as far as gates let them: Newton."""
+    middle = points - slide * t[:, None]
+    for _ in range(5):
+        points = middle + slide * t[:, None]
         lacking = wanted - cross(points[:-1], points[1:]).sum()
         gains = np.zeros(len(points))
         gains[:-1] += cross(slide[:-1], points[1:])
         gains[1:] += cross(points[:-1], slide[1:])
-        points = points + slide * (gains * lacking / max(gains @ gains, 1e-12))[:, None]
-    return points
+        gains[(np.abs(t) >= REACH) & (gains * lacking * t > 0)] = 0
+        t = (t + gains * lacking / max(gains @ gains, 1e-12)).clip(-REACH, REACH)
+    return middle + slide * t[:, None]
 
 
 def _passes_gates(line: Floats, stay: Ints, points: Floats, slide: Floats, t: Floats) -> bool:

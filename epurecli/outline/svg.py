@@ -32,11 +32,6 @@ def document(drawing: Drawing) -> str:
     margin = MARGIN * pixel
     box = (left - margin, -top - margin, right - left + 2 * margin, top - bottom + 2 * margin)
     width, height = (f"{_number(side * SHOWN)}" if unit == "px" else f"{_number(side)}mm" for side in box[2:])
-    seams = [
-        f'<polyline stroke="{css(colour(line.left - 1))}" points="{_points(points)}"/>'
-        for line in drawing.borders
-        if line.left and line.right and len(points := _shortened(line.points, SEAM * pixel))
-    ]
     paths = [
         f'<path fill="{css(colour(c))}" data-part="{_text(name)}" data-area="{_number(part.area)}" d="{_path(part)}">'
         f"<title>{_text(name)}</title></path>"
@@ -50,7 +45,7 @@ def document(drawing: Drawing) -> str:
         f"<title>{_text(drawing.name)}</title>",
         f"<desc>{_text(about(drawing))}</desc>",
         f'<g class="seams" fill="none" stroke-width="{_number(SEAM * pixel)}" aria-hidden="true">',
-        *seams,
+        *_seams(drawing),
         "</g>",
         '<g class="parts" fill-rule="evenodd" shape-rendering="geometricPrecision">',
         *paths,
@@ -69,17 +64,27 @@ def about(drawing: Drawing) -> str:
     return "; ".join(["half section" if style.half else "full section", scale, *empty, *facts])
 
 
-def _shortened(points: Floats, end: float) -> Floats:
-    """A line without its ends, which would stick out of the section where it meets the edge; a ring as it is."""
-    if (points[0] == points[-1]).all():
-        return points
+def _seams(drawing: Drawing) -> list[str]:
+    """Lines below the borders between two parts, shortened where they would stick out of the section."""
+    width = SEAM * drawing.style.pixel
+    outer = [line for line in drawing.borders if not (line.left and line.right)]
+    edge = {tuple(line.points[end].tolist()) for line in outer for end in (0, -1)}
+    seams = []
+    for line in drawing.borders:
+        ends = [width if tuple(line.points[end].tolist()) in edge else 0.0 for end in (0, -1)]
+        points = _shortened(line.points, *ends)
+        if line.left and line.right and len(points):
+            seams.append(f'<polyline stroke="{css(colour(line.left - 1))}" points="{_points(points)}"/>')
+    return seams
+
+
+def _shortened(points: Floats, start: float, end: float) -> Floats:
+    """A line without these lengths at its ends; nothing if it is no longer than them."""
     along = np.concatenate([[0.0], np.hypot(*np.diff(points, axis=0).T).cumsum()])
-    if along[-1] <= 2 * end:
+    if along[-1] <= start + end:
         return points[:0]
-    ends = np.array([end, along[-1] - end])
-    inner = points[(along > ends[0]) & (along < ends[1])]
-    first, last = (np.array([np.interp(place, along, points[:, k]) for k in (0, 1)]) for place in ends)
-    return np.stack([first, *inner, last]).round(9)
+    places = np.array([start, *along[(along > start) & (along < along[-1] - end)], along[-1] - end])
+    return np.stack([np.interp(places, along, points[:, k]) for k in (0, 1)], 1)
 
 
 def _path(part: MultiPolygon) -> str:

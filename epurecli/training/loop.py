@@ -8,6 +8,7 @@ import torch
 
 from epurecli.checkpoint import load_weights, save_tensors, save_weights, update_run
 from epurecli.training.job import TrainingJob
+from epurecli.training.memory import peak_memory
 from epurecli.training.stage import StageLoop, Stopped, never
 from epurecli.training.state import Progress, load_state
 
@@ -61,7 +62,8 @@ def train(
             path.parent.mkdir(parents=True, exist_ok=True)
             save_tensors(path, tensors, facts)
     if job.ranks.writes:
-        update_run(job.folder, finished=end == len(stages), best=progress.best, best_epoch=progress.best_epoch)
+        facts = {"best": progress.best, "best_epoch": progress.best_epoch, "peak_memory": peak_memory(job.device)}
+        update_run(job.folder, finished=end == len(stages), **facts)
     job.ranks.wait()
 
 

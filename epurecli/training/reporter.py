@@ -37,3 +37,8 @@ class Silent:
     def step(self, epoch: int, batch: int) -> None: ...
 
     def epoch(self, row: Mapping[str, float | int | str], improved: bool) -> None: ...
+
+
+def terms(row: Mapping[str, float | int | str]) -> dict[str, float]:
+    """The losses of an epoch: those in training, and of the validation designs where they were evaluated."""
+    return {key: float(value) for key, value in row.items() if key.startswith(("train_", "val_"))}

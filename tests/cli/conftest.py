@@ -64,9 +64,21 @@ def write_designs(root: Path, count: int = 24, components: tuple[str, ...] = ("c
 
 
 @pytest.fixture(scope="session")
+def write_data() -> Callable[..., Path]:
+    """`write_designs`, for data of other sizes and names."""
+    return write_designs
+
+
+@pytest.fixture(scope="session")
 def wild(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 designs of three components; read only."""
     return write_designs(tmp_path_factory.mktemp("wild") / "data")
+
+
+@pytest.fixture(scope="session")
+def tyres(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 of them, 12 to judge by; read only."""
+    return write_designs(tmp_path_factory.mktemp("tyres") / "data", 48)
 
 
 @pytest.fixture

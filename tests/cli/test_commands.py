@@ -62,8 +62,8 @@ def test_count_params_counts_what_is_built(name: str, epure) -> None:
     row = next(r for r in json.loads(epure("count-params", config.model.type, "--json").out) if r["config"] == name)
     model = build(config)
     total = sum(p.numel() for p in model.parameters())
-    assert row["total"] + row.get("training_only", 0) == total
-    assert row["trainable"] + row["frozen"] == row["total"]
+    assert row["total"] == row["to_sample"] + row["training_only"] == total
+    assert row["trainable"] + row["frozen"] == row["to_sample"]
 
 
 def test_count_params_of_one_model_as_a_table(epure) -> None:
@@ -93,7 +93,7 @@ def test_doctor(epure) -> None:
 def test_help_lists_every_command(epure) -> None:
     result = epure("--help")
     assert result.code == 0
-    for command in ("train", "sample", "count-params", "doctor", "models", "data"):
+    for command in ("train", "sample", "outline", "count-params", "doctor", "models", "data"):
         assert f" {command} " in result.out
         assert epure(command, "--help").code == 0
 

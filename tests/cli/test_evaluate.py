@@ -47,3 +47,12 @@ def test_a_folder_of_samples_is_judged_with_its_pictures(work: Path, epure, tmp_
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "<h3>Drawn freely</h3>" in page
     assert "<h3>Completed</h3>" not in page
+
+
+def test_what_is_compared_is_a_model_or_a_run(work: Path, run_of, epure) -> None:
+    result = epure("compare", "vae", "outputs/vae", cwd=work)  # the folder of runs, not a run
+    assert result.code == 2
+    assert "no model 'outputs/vae'" in result.err
+    result = epure("compare", run_of("vae"), "--train", cwd=work)
+    assert result.code == 2
+    assert "--train takes models, not run folders" in result.err

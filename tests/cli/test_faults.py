@@ -58,6 +58,7 @@ def record(code: int, argv: tuple[object, ...], words: str, *folders: Path) -> N
 
 TRAIN = ("train", "vae", "--config", "vae_toy_test")
 SAMPLE = ("sample", "vae", "--mode")
+COMPARE = ("compare", "--train")
 HIDE_ALL = tuple(word for c in range(5) for word in ("--mask", str(c)))
 
 
@@ -129,6 +130,22 @@ HIDE_ALL = tuple(word for c in range(5) for word in ("--mask", str(c)))
         (2, ("data", "make-toy", "new", "--count", "3"), "greater than or equal to 10"),
         (4, ("data", "check", "no-folder"), "no-folder does not exist"),
         (4, ("data", "describe", "no-folder"), "no-folder does not exist"),
+        (2, (*COMPARE, "vea"), "no model 'vea' - did you mean 'vae'?"),
+        (4, (*COMPARE, "no.yaml"), "no config 'no.yaml': neither a file nor a shipped config"),
+        (2, (*COMPARE, "vae_toy_test", "--set", "training.epoch=3"), "unknown key - did you mean 'epochs'?"),
+        (2, (*COMPARE, "vae_toy_test", "vae_toy_test"), "vae_toy_test is named twice"),
+        (2, (*COMPARE, "vae", "vae_toy", "--set", "data.toy.count=160"), "vae and vae_toy are the same config"),
+        (2, (*COMPARE, "vae_toy_test", "--seeds", "0,1,0"), "--seeds 0,1,0: expected different whole numbers"),
+        (2, (*COMPARE, "vae_toy_test", "--seeds", "one"), "--seeds one: expected different whole numbers"),
+        (2, (*COMPARE, "vae_toy_test", "--seeds", f"0,{10**30}"), "training.seed"),
+        (2, (*COMPARE, "vae_toy_test", "--budget", "soon"), "--budget soon: expected a time"),
+        (4, (*COMPARE, "vae_toy_test", "--data", "no-folder"), "data folder no-folder does not exist"),
+        (2, (*COMPARE, "vae_toy_test", "--jobs", "0"), "greater than or equal to 1"),
+        (2, (*COMPARE, "vae_toy_test", "--device", "tpu"), "no device 'tpu'"),
+        (2, (*COMPARE, "wgan_gp_toy_test", "--nll"), "wgan_gp_toy_test has no bound on the likelihood"),
+        (2, (*COMPARE, "vae_toy_test", "--out", "outputs"), "outputs: holds something already"),
+        (2, ("compare", "vae", "vae"), "vae is named twice"),
+        (2, ("compare", "vae", "--budget", "3m", "--jobs", "2"), "--budget, --jobs: only with --train"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else "",
 )  # fmt: skip

@@ -104,7 +104,7 @@ def test_page_is_well_formed_complete_and_needs_nothing_else(tmp_path: Path) -> 
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     names = [tag for tag, _ in page.tags]
-    assert names.count("tr") == 1 + 4
+    assert names.count("tr") == (1 + 4) + (1 + 4 + 1)  # figures; ranks in each of four groups and in all
     assert names.count("svg") == 4 + 1
     addresses = [a[key] for _, a in page.tags for key in ("src", "href") if key in a]
     assert addresses == ["data:,", "data:image/png;base64," + base64.b64encode(PNG).decode()]
@@ -119,9 +119,11 @@ def test_page_marks_best_and_floor_and_shows_spread(tmp_path: Path) -> None:
     _, _, path = write_reports([Report("m", 0, {"test": 5, "train": 7}, (at_floor,))], tmp_path)
     assert '<span class="at-floor">0.002</span> <span class="spread">± 0.002</span>' in path.read_text(encoding="utf-8")
     _, _, path = write_reports(REPORTS, tmp_path)
-    row = re.search(r"<tr><td[^>]*>distribution.*?</tr>", path.read_text(encoding="utf-8")).group()
-    assert '<td data-value="13.5"><span class="best">13.5</span> <span class="spread">± 1.4</span></td>' in row
-    assert '<td data-value="20.5">20.5 <span class="spread">± 1.5</span></td>' in row
+    row = re.search(r"<tr><td[^>]*data-value=.distribution.*?</tr>", path.read_text(encoding="utf-8")).group()
+    spread, rank = '<span class="spread">± {}</span>', '<span class="rank">{}.</span>'
+    best = '<span class="best">13.5</span>'
+    assert f'<td data-value="13.5">{best} {spread.format("1.4")} {rank.format(1)}</td>' in row
+    assert f'<td data-value="20.5">20.5 {spread.format("1.5")} {rank.format(2)}</td>' in row
 
 
 def test_nothing_is_written_where_reports_cannot_stand_together(tmp_path: Path) -> None:

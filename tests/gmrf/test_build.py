@@ -22,14 +22,15 @@ def tree(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "setup.py", tmp_path)
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'trial'\nversion = '0'\n")
     (tmp_path / "epurecli" / "gmrf").mkdir(parents=True)
+    (tmp_path / "configs").mkdir()
     return tmp_path
 
 
-def build(tree: Path, **switches: str) -> subprocess.CompletedProcess:
-    """Build in place; architectures cut to one, to save time."""
+def build(tree: Path, *command: str, **switches: str) -> subprocess.CompletedProcess:
+    """Build in place, or by another command of setup.py; architectures cut to one, to save time."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("EPURE_")}
     return subprocess.run(
-        [sys.executable, "setup.py", "build_ext", "--inplace"],
+        [sys.executable, "setup.py", *(command or ("build_ext", "--inplace"))],
         cwd=tree,
         env={**clean, "EPURE_CUDA_ARCHS": "80", **switches},
         capture_output=True,
@@ -59,10 +60,11 @@ def test_changing_only_the_switch_rebuilds(tree: Path) -> None:
         assert has_cuda(tree) == answer
 
 
-def test_off_builds_nothing_and_removes_what_was_there(tree: Path) -> None:
+@pytest.mark.parametrize("command", [("build_ext", "--inplace"), ("build",)], ids=["in place", "build"])
+def test_off_builds_nothing_and_removes_what_was_there(command: tuple[str, ...], tree: Path) -> None:
     old = tree / "epurecli" / "gmrf" / f"_epure_native{_suffix()}"
     old.write_bytes(b"an old binary")
-    done = build(tree, EPURE_NATIVE="off")
+    done = build(tree, *command, EPURE_NATIVE="off")
     assert done.returncode == 0, done.stderr
     assert binaries(tree) == []
 

@@ -90,8 +90,8 @@ def test_the_planned_size(name: str) -> None:
     count = count_config(name)
     assert 3.7e6 <= count.trainable <= 4.0e6
     assert 0.36e6 <= count.frozen <= 0.6e6
-    assert 4.0e6 <= count.total <= 4.5e6
-    assert count.total == count.trainable + count.frozen
+    assert 4.0e6 <= count.to_sample <= 4.5e6
+    assert count.to_sample == count.trainable + count.frozen
     assert count.training_only > 0
     assert count.met
 

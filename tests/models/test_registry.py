@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -26,6 +29,16 @@ def test_an_unknown_model_names_the_nearest_and_all() -> None:
 @pytest.mark.parametrize("name", REGISTRY)
 def test_a_room_opens(name: str) -> None:
     assert issubclass(model_class(name), GenerativeModel)
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_what_a_model_is_good_at_is_one_line_of_measured_figures(name: str) -> None:
+    text = REGISTRY[name].good_at
+    assert 0 < len(text) <= 110
+    assert "\n" not in text
+    measured = (Path(__file__).parents[2] / "docs" / "experiments.md").read_text(encoding="utf-8")
+    for figure in re.findall(r"\.\d+(?:-\d*\.\d+)?", text):
+        assert figure in measured
 
 
 def test_counting_allocates_nothing_and_calls_for_no_data() -> None:

@@ -9,7 +9,11 @@ from epurecli.pictures.palette import OKABE_ITO, colour, css, line_colour
 
 def test_components_and_curves_share_seven_colours() -> None:
     assert {colour(i) for i in range(7)} == {line_colour(i) for i in range(7)} == set(OKABE_ITO)
-    assert line_colour(7) == line_colour(0)
+
+
+def test_nine_models_have_nine_colours() -> None:
+    assert len({line_colour(i) for i in range(14)} | {colour(i) for i in range(7)}) == 14
+    assert line_colour(14) == line_colour(0)
 
 
 def test_components_beyond_the_palette_are_paler_and_not_alike() -> None:

@@ -68,7 +68,8 @@ class VQVAEConfig(IterativeRunConfig):
         total=(3.4, 3.6),
         trainable=(2.2, 2.4),
         frozen=(1.1, 1.3),
-        text="3.5 M = 1.2 + 2.3; the code it names has 12.3 M",
+        text="3.5 M = 1.2 + 2.3",
+        public=12_300_525,
     )
 
     model: VQVAEModelConfig
