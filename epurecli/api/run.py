@@ -8,14 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from epurecli.api import pictures
 from epurecli.api.asked import conditions_of, observed_of
 from epurecli.api.designing import Designed, Designer
 from epurecli.api.designs import Designs
 from epurecli.api.figures import frame_of
-from epurecli.api.run_data import open_run_data
+from epurecli.api.run_data import designs_in, open_run_data
 from epurecli.api.sampling import prepare, steps_told
 from epurecli.api.simulated import read_simulated
 from epurecli.checkpoint import TrainedModel
@@ -94,15 +92,7 @@ class Run:
 
         Raises: NotFound, DataError: the data is not there any more.
         """
-        data, rows = self._dataset, self._dataset.test
-        return Designs(
-            images=data.raw_images(rows),
-            components=data.components,
-            names=tuple(data.prefixes[i] for i in rows),
-            columns=data.scaler.columns,
-            values=data.conditions[rows],
-            given=np.ones((len(rows), len(data.components)), bool) if data.known is None else data.known[rows],
-        )
+        return designs_in(self._dataset, self._dataset.test)
 
     def sample(
         self,

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from epurecli.api.designs import Designs
 from epurecli.checkpoint import TrainedModel
 from epurecli.data.dataset import Dataset
 from epurecli.data.source import open_data
@@ -27,3 +31,15 @@ def open_run_data(trained: TrainedModel, directory: Path | None, listener: Liste
     if directory is None and known.get("digest") != data.digest:
         listener.warn("the data has changed since training: its test designs may be some that the model was trained on")
     return data
+
+
+def designs_in(data: Dataset, rows: NDArray[np.int64]) -> Designs:
+    """Some designs of a data set, with all components that they have."""
+    return Designs(
+        images=data.raw_images(rows),
+        components=data.components,
+        names=tuple(data.prefixes[i] for i in rows),
+        columns=data.scaler.columns,
+        values=data.conditions[rows],
+        given=np.ones((len(rows), len(data.components)), bool) if data.known is None else data.known[rows],
+    )
