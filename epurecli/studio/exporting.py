@@ -132,10 +132,7 @@ def _dxf(designs: Designs, folder: Path, scale_mm: float | None) -> None:
 
 
 def _explorer(designs: Designs, folder: Path, scale_mm: float | None) -> None:
-    write = getattr(designs, "explorer", None)
-    if write is None:
-        raise UsageError("this version writes no explorer.html")
-    write(folder / "explorer.html")
+    designs.explorer(folder / "explorer.html", title="Kept in the studio")
 
 
 _OUTLINES: Outlines = {"svg": _svg, "dxf": _dxf, "explorer": _explorer}

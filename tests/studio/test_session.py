@@ -189,6 +189,27 @@ def test_an_export_is_what_sample_writes_and_its_commands_make_it_again(
     assert f"{folder.name}/kept.csv" in archive.namelist()
 
 
+@pytest.mark.slow
+def test_outlines_and_an_explorer_are_exported_too(serve: Serve, visit: Visit, run: Run) -> None:
+    import ezdxf
+
+    page = visit(serve())
+    for n, labels in enumerate(page.draw(blank(run)).labels[:2]):
+        page.send(kind="keep", design=kept(blank(run), labels, str(n), name=f"tyre {n}"))
+    page.send(kind="export", ids=["0", "1"], formats=["png", "svg", "dxf", "explorer"], scale_mm=3.5)
+    told = page.next("exported")
+    folder = Path(told["folder"])
+    assert told["left_out"] == []
+    for n in range(2):
+        assert "<svg" in (folder / "svg" / f"tyre_{n}.svg").read_text()
+        assert not ezdxf.readfile(folder / "dxf" / f"tyre_{n}.dxf").audit().errors
+    assert "<html" in (folder / "explorer.html").read_text()
+    page.send(kind="export", ids=["0"], formats=["dxf"])
+    told = page.next("exported")
+    assert "size of a pixel" in told["left_out"][0]
+    assert (Path(told["folder"]) / "designs" / "manifest.csv").is_file()
+
+
 def test_a_second_export_leaves_the_first_alone(serve: Serve, visit: Visit, run: Run) -> None:
     page = visit(serve())
     page.send(kind="keep", design=kept(blank(run), page.draw(blank(run)).labels[0]))

@@ -58,7 +58,7 @@ export async function importFiles(files) {
 export function openExport() {
   if (!state.kept.length) return asks.say(t("nothingtoexport"));
   const chosen = state.chosen.size ? state.kept.filter(one => state.chosen.has(one.id)) : state.kept;
-  const formats = ["png", "svg", "dxf", "explorer"].map(format => el("label", {}, el("input", {type: "checkbox", value: format, checked: format !== "explorer", disabled: format === "png"}), ` ${format.toUpperCase()} `));
+  const formats = ["png", "svg", "dxf", "explorer"].map(format => el("label", {}, el("input", {type: "checkbox", value: format, checked: true, disabled: format === "png"}), ` ${format === "explorer" ? "explorer.html" : format.toUpperCase()} `));
   const scale = /** @type {any} */ (el("input", {type: "number", min: "0.001", max: "1000", step: "any", value: state.settings.unit === "mm" ? String(state.settings.scale_mm) : "", className: "short"}));
   const result = el("div", {id: "exported", "aria-live": "polite"});
   const go = el("button", {className: "wide", onclick: () => {
