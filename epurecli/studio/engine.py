@@ -25,6 +25,7 @@ from epurecli.types import Mode
 
 VARIANTS = 24  # free designs on the page
 POOL = 256  # designs among which the nearest to what is painted are looked for
+REFINED = 8  # of them that are brought nearer
 POOL_IN_STEPS = 32  # of a model that draws in steps
 SLOW_MS = 30.0  # a block that takes longer is announced by the one design that is looked at
 
@@ -161,13 +162,17 @@ class Engine:
             )
 
         numbers = order.astype(np.uint32)
-        yield ranked(labels[order], numbers, float(share[order[0]]), closer)
-        if not closer or self.trained.model.steps > 1:
-            return
-        base = self._request(document, drawing, size)
-        for images, kept in refine(self.trained, base, order[:8], paint, where, stop):
-            near = self._fixed(owners(images).astype(np.uint8), drawing)
-            yield ranked(np.concatenate([near, labels[order][len(near) :]]), numbers, kept, False)
+        best, kept = labels[order], float(share[order[0]])
+        if closer and self.trained.model.steps == 1:
+            yield ranked(best, numbers, kept, True)
+            base = self._request(document, drawing, size)
+            for images, kept in refine(self.trained, base, order[:REFINED], paint, where, stop):
+                near = self._fixed(owners(images).astype(np.uint8), drawing)
+                best = np.concatenate([near, labels[order][len(near) :]])
+                yield ranked(best, numbers, kept, True)
+            if stop():
+                raise Superseded
+        yield ranked(best, numbers, kept, False)
 
     def _labels(self, request: Request, drawing: Drawing, stop: Stop, block: int | None = None) -> Labels:
         backend, parts = self._ready(), []

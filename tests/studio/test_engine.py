@@ -123,6 +123,17 @@ def test_strokes_rank_designs_and_a_second_look_comes_nearer(engine: Engine, run
     assert not later[-1].preview
 
 
+def test_a_model_without_gradients_answers_all_the_same(run: epure.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("epurecli.studio.engine.refine", lambda *asked: iter(()))
+    paint = blank(run).paint.copy()
+    paint[:50] = 1
+    document = blank(run).model_copy(update={"paint": paint, "states": ("guided", "free", "free", "free", "free")})
+    first, final = Engine(run).answer(document, closer=True)
+    assert first.preview
+    assert not final.preview
+    np.testing.assert_array_equal(first.labels, final.labels)
+
+
 def test_more_like_this_begins_with_itself(engine: Engine, run: epure.Run) -> None:
     labels = run.sample(30, mode="unconditional", seed=0, crisp=True).labels
     picture = last(engine, blank(run).model_copy(update={"like": labels[29].ravel()}))

@@ -38,6 +38,7 @@ export class Wire {
     this.wait = 500;
     /** @type {any} */ this.flying = null;
     /** @type {any} */ this.next = null;
+    this.leisurely = false;
     this.connect();
   }
 
@@ -83,12 +84,13 @@ export class Wire {
   /** Ask for a drawing. One is on its way at a time and only the newest waits, so a flood costs two answers.
    * @param {any} message @param {boolean} interrupt what is on its way (a model that takes long) */
   draw(message, interrupt = false) {
-    if (this.flying !== null && !interrupt) this.next = message;
+    if (this.flying !== null && !interrupt && !this.leisurely) this.next = message;
     else this.fly(message);
   }
 
   fly(message) {
     this.seq += 1;
+    this.leisurely = message.refine;  // a second look, which the next stroke need not wait for
     this.flying = this.seq;
     if (!this.send({...message, seq: this.seq})) this.flying = null;
   }
