@@ -235,6 +235,7 @@ setup(
         "epurecli": ["py.typed"],
         "epurecli.configs": ["*.yaml"],
         "epurecli.explore": ["web/*"],
+        "epurecli.studio": ["web/*"],
     },
     ext_modules=[Extension(NAME, [str(path) for path in sources(False)], language="c++")],
     cmdclass={"build": Build, "build_ext": BuildNative},

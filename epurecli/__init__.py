@@ -30,10 +30,12 @@ _PUBLIC = {
     "read": "epurecli.api.reading",
     "train": "epurecli.api.training",
 }
-__all__ = [*sorted(_PUBLIC), "__version__"]
+__all__ = [*sorted([*_PUBLIC, "studio"]), "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "studio":  # a package that can be called: `epure.studio(run)`
+        return import_module("epurecli.studio")
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_PUBLIC[name]), name)

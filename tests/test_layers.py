@@ -41,10 +41,11 @@ for _floor in ("training", "sample"):
 MAY_IMPORT["design"] = MAY_IMPORT["sample"] | {"sample", "evaluate"}
 MAY_IMPORT["api"] = MAY_IMPORT["design"] | {"training", "export", "design", "outline", "explore"}
 MAY_IMPORT["explore"] = {"version", "errors", "files", "evaluate", "pictures"}
+MAY_IMPORT["studio"] = MAY_IMPORT["api"] | {"api"}
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "__init__"}
-MAY_IMPORT["__init__"] = {"api", "errors", "version"}  # lazily: the package's face
+MAY_IMPORT["__init__"] = {"api", "errors", "studio", "version"}  # lazily: the package's face
 MAY_IMPORT["__main__"] = {"cli"}
-for _floor in ("data", "training", "sample", "export", "api", "cli"):
+for _floor in ("data", "training", "sample", "export", "api", "studio", "cli"):
     MAY_IMPORT[_floor] = MAY_IMPORT[_floor] | {"threads"}
 
 

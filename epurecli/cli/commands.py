@@ -19,6 +19,7 @@ from epurecli.cli import (
     outline,
     sample,
     show,
+    studio,
     train,
 )
 
@@ -36,6 +37,7 @@ def register(app: typer.Typer) -> None:
     app.command("card")(card.card)
     app.command("explore")(explore.explore)
     app.command("show")(show.show)
+    app.command("studio")(studio.studio)
     app.command("count-params")(count_params.count_params)
     app.command("models")(models.models)
     app.command("doctor")(doctor.doctor)
