@@ -57,9 +57,8 @@ def outline(run: epure.Run) -> Image.Image:
     drawn = run.sample(1, conditions={"width_px": 58.0}, seed=1)
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "outline.html"
-        page.write_text(
-            f"<body style='margin:0'><div style='width:640px'>{drawn.to_svg()}</div></body>", encoding="utf-8"
-        )
+        style = "<style>body { margin: 0 } svg { width: 640px; height: 640px }</style>"
+        page.write_text(f"{style}{drawn.to_svg()}", encoding="utf-8")
         smooth = photograph(page.as_uri(), (640, 640))
     pixels = drawn.pil().resize((640, 640), Image.Resampling.NEAREST)
     both = Image.new("RGB", (1290, 640), "white")

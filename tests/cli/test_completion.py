@@ -36,7 +36,7 @@ def test_names_of_models_and_configs(offered, tmp_path: Path) -> None:
     assert offered("train", "", cwd=tmp_path) == sorted(REGISTRY)
     assert offered("train", "mm", cwd=tmp_path) == ["mmvaeplus"]
     assert offered("train", "vae", "--config", "", cwd=tmp_path) == sorted(n for n in shipped() if n.startswith("vae_"))
-    assert offered("config", "diff", "vae_toy", "mdm_toy_", cwd=tmp_path) == ["mdm_toy_test"]
+    assert offered("config", "diff", "vae_toy", "mdm_toy_", cwd=tmp_path) == ["mdm_toy_perf", "mdm_toy_test"]
     assert offered("config", "schema", "gm", cwd=tmp_path) == ["gmrf_mvae"]
     assert offered("compare", "vae", "mdm", "vq", cwd=tmp_path) == ["vqvae"]
 
