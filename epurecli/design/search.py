@@ -132,9 +132,14 @@ class Search:
             return good
         merit = goals.merit(good.predicted.value)
         if merit.shape[1] > 1:
-            front = np.flatnonzero(non_dominated(merit))
-            picked = front[spread_over_front(merit[front], count)]
-            return good[picked]
+            picked: list[int] = []
+            left = np.arange(len(good))
+            while len(picked) < count and len(left):  # the front, then what is the front without it
+                front = non_dominated(merit[left])
+                layer = left[front]
+                picked += layer[spread_over_front(merit[layer], count - len(picked))].tolist()
+                left = left[~front]
+            return good[np.array(picked)]
         if merit.shape[1] == 1:
             order = np.argsort(-merit[:, 0], kind="stable")
             as_good = int((merit[:, 0] >= merit[:, 0].max() - _AS_GOOD).sum())

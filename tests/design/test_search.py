@@ -127,7 +127,15 @@ def test_the_command_writes_all_that_it_says(trained: epure.Run, epure, tmp_path
     assert result.code == 0, result.err
     assert "designs: found" in result.out
     names = {path.name for path in (tmp_path / "found").iterdir()}
-    assert {"designs.csv", "to_simulate.csv", "brief.yaml", "report.html", "manifest.csv", "contact_sheet.png"} <= names
+    assert {
+        "designs.csv",
+        "to_simulate.csv",
+        "brief.yaml",
+        "report.html",
+        "explorer.html",
+        "manifest.csv",
+        "contact_sheet.png",
+    } <= names
     page = (tmp_path / "found" / "report.html").read_text()
     assert page.count("data:image/png") == 3
     assert "http" not in page.replace("http-equiv", "")
