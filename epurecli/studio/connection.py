@@ -23,6 +23,7 @@ from epurecli.studio.room import Room
 from epurecli.studio.searching import search
 
 MOST = 8  # pages at once
+MOST_WAITING = 1000  # facts that a page may wait for: of all that is kept, twice
 TOO_MANY = f"{MOST} pages are open already: close one of them"
 
 
@@ -118,7 +119,7 @@ class Connection:
             page(message)
 
     def _put_aside(self, key: str, message: Draw | Measure) -> None:
-        if len(self._waiting) > 2 * 500:
+        if len(self._waiting) > MOST_WAITING:
             raise UsageError("too much is asked for at once")
         self._waiting.pop(key, None)
         self._waiting[key] = message

@@ -7,6 +7,7 @@ Slider -> 24 designs (and the one that is looked at), stroke on a given part -> 
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -70,7 +71,10 @@ def bench(run: str) -> None:
             assert address is not None
             page.goto(address[0])
             page.locator(".cell").nth(23).wait_for()
-            print(f"{run}\n  command -> usable page          {time.perf_counter() - began:.2f} s")
+            load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+            print(
+                f"{run}   (load {load:.1f} on {os.cpu_count()} cores)\n  command -> usable page          {time.perf_counter() - began:.2f} s"
+            )
             low, high = (
                 float(page.locator("#rows input[type=range].value").first.get_attribute(k) or 0) for k in ("min", "max")
             )

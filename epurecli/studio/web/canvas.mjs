@@ -434,6 +434,7 @@ canvas.addEventListener("blur", () => { space = held = false; });
 
 function readout() {
   const box = /** @type {HTMLElement} */ (document.getElementById("readout"));
+  box.ariaLive = byKeys ? "polite" : "off";  // spoken to those who draw without a mouse
   if (!cursor || !state.ready) { box.textContent = "\u00a0"; return; }
   const per = state.settings.unit === "mm" ? state.settings.scale_mm : 1, at = cursor.y * state.width + cursor.x;
   const design = shown(), words = [`${figure((cursor.x + 0.5) * per, 4)}, ${figure((cursor.y + 0.5) * per, 4)} ${state.settings.unit}`];
