@@ -213,10 +213,10 @@ class Connection:
             match message:
                 case Search():
                     self._engine(message.run)
-                    picture, table = await asyncio.to_thread(search, self._room, message)
+                    picture = await asyncio.to_thread(search, self._room, message)
                     self._room.advice[message.run].ready = True  # the search has fitted it where it was not
                     self._post(messages.frame(message.seq, picture))
-                    self.tell({"kind": "designed", "seq": message.seq, "table": table})
+                    self.tell({"kind": "designed", "seq": message.seq})
                     say = partial(self._say_facts, message, picture, lambda: False)
                     await self._loop.run_in_executor(self._room.worker, say)
                 case Fit():

@@ -2,7 +2,7 @@
 // The section: full and mirrored, the left half is the design. Pixels are drawn small and scaled; marks in device pixels.
 
 import {SIZES, UNSAID, covered, erased, footprint, isGiven, line, painted, region} from "./brush.mjs";
-import {change, hasMajority, history, on, shown, state, tell, variants} from "./store.mjs";
+import {change, history, on, shown, state, tell, variants} from "./store.mjs";
 import {figure, t} from "./texts.mjs";
 
 const RULER = 26;
@@ -450,4 +450,3 @@ function readout() {
 on("doc answer view run settings hello", () => { readout(); redraw(); });
 new ResizeObserver(([{contentRect}]) => { box = contentRect; redraw(); }).observe(canvas);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { cache.answer = null; tokens.clear(); tell("theme view kept"); });
-export {hasMajority};

@@ -74,7 +74,6 @@ function told(message) {
     case "fitted": say(t("fitted")); break;
     case "designed":
       busy("");
-      state.table = message.table;
       say(t("found", state.answer?.labels.length ?? 0));
       break;
     case "exported": files.exported(message); break;
@@ -203,7 +202,7 @@ function start() {
   for (const one of state.kept) measure(one);
 }
 
-on("doc", () => { state.found = false; state.table = null; draw(); atRest(); buttons(); });
+on("doc", () => { state.found = false; draw(); atRest(); buttons(); });
 on("rest", atRest);
 on("view", status);
 on("settings", () => wire.send({kind: "settings", settings: state.settings}));
