@@ -44,7 +44,35 @@ def report(run: epure.Run) -> Image.Image:
         return photograph(page.as_uri(), (1000, 1250))
 
 
-PICTURES: dict[str, Callable[[epure.Run], Image.Image]] = {"sheet": sheet, "report": report}
+def design(run: epure.Run) -> Image.Image:
+    """The top of the report that `epure design` writes."""
+    found = run.design(ranges={"width_px": (54, 58)}, at_least={"d_life": 0.0}, maximise=["d_rigid", "d_stab"], count=8)
+    with tempfile.TemporaryDirectory() as folder:
+        page = found.save(Path(folder) / "designs") / "report.html"
+        return photograph(page.as_uri(), (1000, 1000))
+
+
+def outline(run: epure.Run) -> Image.Image:
+    """A design as it was drawn, and its outlines."""
+    drawn = run.sample(1, conditions={"width_px": 58.0}, seed=1)
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "outline.html"
+        style = "<style>body { margin: 0 } svg { width: 640px; height: 640px }</style>"
+        page.write_text(f"{style}{drawn.to_svg()}", encoding="utf-8")
+        smooth = photograph(page.as_uri(), (640, 640))
+    pixels = drawn.pil().resize((640, 640), Image.Resampling.NEAREST)
+    both = Image.new("RGB", (1290, 640), "white")
+    both.paste(pixels, (0, 0))
+    both.paste(smooth, (650, 0))
+    return both
+
+
+PICTURES: dict[str, Callable[[epure.Run], Image.Image]] = {
+    "sheet": sheet,
+    "report": report,
+    "design": design,
+    "outline": outline,
+}
 
 
 def photograph(address: str, size: tuple[int, int]) -> Image.Image:

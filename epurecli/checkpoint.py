@@ -6,6 +6,7 @@
     last.safetensors     weights of the last epoch
     state.safetensors    what `--resume` needs beside the weights
     metrics.csv          one row per epoch; curves.png draws it
+    judged.json          what `epure compare` found of the best weights, so that it need not judge them again
 
 Only safetensors and JSON are ever loaded. Each file appears whole or not at all; each safetensors file
 carries the SHA-256 of its tensors, which loading checks.

@@ -41,7 +41,7 @@ def test_it_runs(notebook: nbformat.NotebookNode) -> None:
         return "".join(output.get("text", "") for output in outputs[name])
 
     assert "no problems: 1,000 designs" in printed("check")
-    for name in ("real", "curves", "sample", "complete"):
+    for name in ("real", "curves", "sample", "complete", "designed"):
         assert len(shown(name, "image/png")) > 5_000
     assert "outputs/vae/" in shown("train", "text/html")
     assert "width_px" in shown("conditions", "text/html")
@@ -49,3 +49,6 @@ def test_it_runs(notebook: nbformat.NotebookNode) -> None:
     assert shown("spread", "text/plain") == "True"
     assert "one object" in shown("evaluate", "text/html")
     assert "are one object; of real ones 100% are" in printed("judgement")
+    assert "d_rigid_low" in shown("design", "text/html")
+    assert "design_001.dxf" in printed("outline")
+    assert "<path" in shown("outline", "image/svg+xml")

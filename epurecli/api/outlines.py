@@ -171,7 +171,7 @@ def write_outlines(
             if drawing.empty:
                 empty[drawing.name] = drawing.empty
             scale = "" if style.scale_mm is None else f"{style.scale_mm:.10g}"
-            sizes = [f"{area:.7g}" for area in drawing.areas]
+            sizes = [f"{area:.6g}" for area in drawing.areas]
             facts = ("half" if style.half else "full", scale, *sizes, claimed, csv_cell("+".join(drawing.empty)))
             rows.writerow((csv_cell(drawing.name), *facts))
             listener.progress("outlines", number, len(designs.names))

@@ -7,10 +7,14 @@ from typing import Annotated
 import typer
 
 from epurecli.cli import console
+from epurecli.cli.completion import models_and_runs
 
 
 def card(
-    what: Annotated[str, typer.Argument(help="A run folder, or a model: its newest finished run.")],
+    what: Annotated[
+        str,
+        typer.Argument(help="A run folder, or a model: its newest finished run.", autocompletion=models_and_runs),
+    ],
     license: Annotated[
         str, typer.Option(help="Of the weights, as model hubs name it: apache-2.0, cc-by-4.0, ...")
     ] = "unknown",

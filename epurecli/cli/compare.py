@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epurecli.cli import console
-from epurecli.cli.completion import model_names
+from epurecli.cli.completion import models_and_runs
 from epurecli.cli.evaluate import Completions, Nll, NumSamples
 from epurecli.cli.report import REPORTS, publish
 from epurecli.cli.trainings import train_all
@@ -29,7 +29,7 @@ def compare(
         typer.Argument(
             help="Models to put side by side (their newest runs), or run folders: those of one model are its seeds. "
             "With --train also configs: vae_toy, my.yaml.",
-            autocompletion=model_names,
+            autocompletion=models_and_runs,
         ),
     ],
     data: Annotated[Path | None, typer.Option(help="A folder of designs (default: each run's own data).")] = None,
@@ -60,6 +60,8 @@ def compare(
         _refuse_without_train({"--budget": budget, "--seeds": numbers != [0], "--jobs": jobs > 1, "--set": set_})
         _publish(_known(models), data, device, asked, out)
         return
+    if any((Path(what) / "run.json").is_file() for what in models):
+        raise UsageError("--train takes models, not run folders", "leave --train out to compare runs that stand")
     trainings = _planned(models, numbers, data, set_, budget, device, nll)
     with _says_how_to_go_on():
         folders = train_all(trainings, jobs, device)

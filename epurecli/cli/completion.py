@@ -44,6 +44,11 @@ def run_folders(ctx: typer.Context, incomplete: str) -> list[str]:
     return _offers(lambda: (folder.as_posix() for folder in _runs(ctx)), incomplete)
 
 
+def models_and_runs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Where a model or one of its runs will do."""
+    return [*model_names(incomplete), *run_folders(ctx, incomplete)]
+
+
 def component_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Components of the run that would be taken."""
     return _offers(lambda: _facts(ctx)["components"], incomplete)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epurecli.cli import console
+from epurecli.cli.completion import component_names, model_names, run_folders
 from epurecli.errors import UsageError
 from epurecli.types import MAX_SEED
 
@@ -23,7 +24,9 @@ _SHOWN = 8  # designs in the table on the terminal
 
 
 def design(
-    model: Annotated[str, typer.Argument(help="What draws the designs; `epure models` lists them.")],
+    model: Annotated[
+        str, typer.Argument(help="What draws the designs; `epure models` lists them.", autocompletion=model_names)
+    ],
     target: Annotated[Pairs, typer.Option(help="NAME=VALUE: a figure to be hit (repeatable).")] = [],  # noqa: B006
     range: Annotated[Pairs, typer.Option(help="NAME=LOW:HIGH: a figure to be within (repeatable).")] = [],  # noqa: B006
     at_least: Annotated[Pairs, typer.Option(help="NAME=VALUE (repeatable).")] = [],  # noqa: B006
@@ -33,7 +36,9 @@ def design(
     tolerance: Annotated[
         float | None, typer.Option(help="Of targets, in standard deviations of the data (default: 0.1).")
     ] = None,
-    fix: Annotated[Pairs, typer.Option(help="Component to keep as --input has it (repeatable).")] = [],  # noqa: B006
+    fix: Annotated[
+        Pairs, typer.Option(help="Component to keep as --input has it (repeatable).", autocompletion=component_names)
+    ] = [],  # noqa: B006
     input: Annotated[Path | None, typer.Option(help="Folder with the design that --fix keeps parts of.")] = None,
     name: Annotated[str | None, typer.Option(help="Which design of --input (default: the only one).")] = None,
     spec: Annotated[Path | None, typer.Option(help="YAML file with the same keys; flags are added to it.")] = None,
@@ -46,7 +51,10 @@ def design(
         bool, typer.Option("--extrapolate", help="Also designs further from the data than real ones.")
     ] = False,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Run folder or .safetensors file (default: the newest finished run).")
+        Path | None,
+        typer.Option(
+            help="Run folder or .safetensors file (default: the newest finished run).", autocompletion=run_folders
+        ),
     ] = None,
     which: Annotated[str, typer.Option(help="best or last weights of the run.")] = "best",
     runs: Annotated[Path | None, typer.Option(help="Folder of runs (default: outputs/<model>).")] = None,

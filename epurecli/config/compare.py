@@ -32,7 +32,7 @@ def differences(one: RunConfig, other: RunConfig) -> list[Difference]:
     """Every key that the resolved configs do not agree on, in the order of the first one's keys."""
     a, b = (dict(leaves(config.model_dump(mode="json"))) for config in (one, other))
     pairs = ((key, a.get(key, ABSENT), b.get(key, ABSENT)) for key in {**a, **b})
-    return [Difference(*pair) for pair in pairs if pair[1] is ABSENT or pair[2] is ABSENT or pair[1] != pair[2]]
+    return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
 
 
 def leaves(tree: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

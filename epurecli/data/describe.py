@@ -35,7 +35,8 @@ from epurecli.files import open_regular
 
 _DEFAULTS = DataConfig.model_fields
 KNOWN_COMPONENTS: tuple[str, ...] = _DEFAULTS["component_dirs"].default
-DEFAULT_CONDITIONS: tuple[str, ...] = _DEFAULTS["condition_columns"].default
+PERFORMANCES = ("d_cons", "d_rigid", "d_life", "d_stab")
+DEFAULT_CONDITIONS: tuple[str, ...] = (*_DEFAULTS["condition_columns"].default, *PERFORMANCES)  # docs/plan.md
 _SAMPLE = 64  # images per component whose headers are read
 _COMPARED = 4  # designs in which a picture is held against those of the other components
 _PICTURES = (".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".svg")

@@ -10,6 +10,8 @@ from epurecli.design.brief import Constraint, Goals
 from epurecli.design.search import Pool, Search
 from epurecli.errors import Infeasible
 
+_TRIED = 8  # acceptable designs, among which the nearest is taken
+
 
 @dataclass(frozen=True, slots=True)
 class Relaxation:
@@ -35,7 +37,7 @@ def relaxations(search: Search, goals: Goals, pool: Pool) -> tuple[Relaxation, .
         nearest = values[others.violation(values).argmin(), constraint.index]
         towards = 1 if nearest < constraint.low else -1
         relaxed = replace(goals, constraints=rest, objectives=((constraint.index, towards),))
-        reached = search.run(relaxed, 1)
+        reached = search.run(relaxed, _TRIED)
         good = search.acceptable(relaxed, reached)
         if not good.any():
             continue

@@ -9,25 +9,12 @@ from numpy.typing import NDArray
 
 from epurecli.data.dataset import Dataset
 from epurecli.data.labels import Labels
-from epurecli.evaluate import shape
 from epurecli.evaluate.neighbours import nearest_pixels
-from epurecli.evaluate.validity import claimed_twice, gap_pixels, stray_pixels
+from epurecli.evaluate.validity import STRAY_ALLOWED, faults
 
 Bits = NDArray[np.bool_]
 _USUAL = 99  # percentile of real designs
 _LOOKED_AT = 1000  # designs that tell what is usual
-_STRAY = 2  # pixels outside the main object of a part, which are forgiven in any data
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Faults:
-    """What speaks against building each of B designs."""
-
-    objects: NDArray[np.intp]  # of the union
-    stray: NDArray[np.intp]  # pixels outside the main object of their part
-    gaps: NDArray[np.intp]  # background pixels between or within parts
-    overlap: NDArray[np.intp]  # pixels of two parts
-    rough: NDArray[np.intp]  # pixels that differ from most of the nine around them, over parts: ragged borders
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,24 +24,18 @@ class KnownDesigns:
     bits: Bits  # (M, C, H, W)
     columns: tuple[str, ...]
     values: NDArray[np.float64]  # (M, K) raw units, NaN where a design has none
-    limits: tuple[int, ...]  # of `Faults`, in its order
+    limits: tuple[int, ...]  # of `faults_of`
     furthest: int  # pixels: real designs that no training read are rarely further from the nearest training design
 
     def valid(self, bits: Bits) -> NDArray[np.bool_]:  # (B, C, H, W) -> (B,)
         """Whether designs have no more faults than real ones."""
         if not len(bits):
             return np.zeros(0, bool)
-        return (_stacked(faults(bits)) <= self.limits).all(1)
+        return (faults_of(bits) <= self.limits).all(1)
 
     def distance(self, bits: Bits) -> NDArray[np.intp]:  # (B, C, H, W) -> (B,)
         """Pixels to the nearest training design."""
         return nearest_pixels(bits, self.bits) if len(bits) else np.zeros(0, np.intp)
-
-
-def faults(bits: Bits) -> Faults:
-    """Faults of designs (B, C, H, W)."""
-    union = shape.objects(bits.any(1), corners=True).count
-    return Faults(union, stray_pixels(bits), gap_pixels(bits), claimed_twice(bits), rough_pixels(bits))
 
 
 def rough_pixels(bits: Bits) -> NDArray[np.intp]:  # (B, C, H, W) -> (B,)
@@ -65,8 +46,10 @@ def rough_pixels(bits: Bits) -> NDArray[np.intp]:  # (B, C, H, W) -> (B,)
     return ((count >= 5) != bits).sum((1, 2, 3))
 
 
-def _stacked(found: Faults) -> NDArray[np.intp]:  # -> (B, 5)
-    return np.stack([found.objects, found.stray, found.gaps, found.overlap, found.rough], 1)
+def faults_of(bits: Bits) -> NDArray[np.intp]:  # (B, C, H, W) -> (B, 6)
+    """What speaks against building each design: objects, empty parts, stray, gap, overlapping and rough pixels."""
+    found = faults(bits)
+    return np.stack([found.objects, found.empty, found.stray, found.gap, found.overlap, rough_pixels(bits)], 1)
 
 
 def known_designs(dataset: Dataset, labels: Labels) -> KnownDesigns:
@@ -75,8 +58,8 @@ def known_designs(dataset: Dataset, labels: Labels) -> KnownDesigns:
     test = dataset.whole(dataset.test)
     bits = dataset.raw_images(rows) >= 128
     some = bits[:: -(-len(bits) // _LOOKED_AT)]
-    usual = np.percentile(_stacked(faults(some)), _USUAL, axis=0, method="higher").astype(int)
-    limits = tuple(int(v) for v in np.maximum(usual, (1, _STRAY, 0, 0, 0)))
+    usual = np.percentile(faults_of(some), _USUAL, axis=0, method="higher").astype(int)
+    limits = tuple(int(v) for v in np.maximum(usual, (1, 0, STRAY_ALLOWED, 0, 0, 0)))
     others = dataset.raw_images(test[:_LOOKED_AT]) >= 128
     far = nearest_pixels(others, bits) if len(others) else np.array([bits[0].size])
     furthest = int(np.percentile(far, _USUAL, method="higher"))

@@ -20,7 +20,7 @@ from torch import Tensor
 from epurecli.checkpoint import load_tensors, save_tensors
 from epurecli.design.descriptors import NAMES, SIZES, descriptors, places
 from epurecli.design.ensemble import Ensemble, fit_perceptrons, fit_ridge, folds_of, out_of_fold
-from epurecli.errors import CheckpointError, UsageError
+from epurecli.errors import UsageError
 from epurecli.evaluate.conditioning import Measure, learn_measures
 from epurecli.listener import QUIET, Listener
 
@@ -239,7 +239,8 @@ def save_predictor(path: Path, predictor: Predictor, source: str) -> None:
 
 
 def load_predictor(path: Path, source: str) -> Predictor | None:
-    """The predictor that was fitted on the same; None where there is none, or it was fitted on something else.
+    """The predictor that was fitted on the same; None where there is none, or it is of something else or of another
+    version: it is fitted again in seconds.
 
     Raises: CheckpointError: damaged or altered.
     """
@@ -262,7 +263,5 @@ def load_predictor(path: Path, source: str) -> Predictor | None:
             ensemble=Ensemble(tensors["slope"], tensors["intercept"], weights, biases),
             **{name: tensors[name] for name in _TENSORS},
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: not a predictor ({error})", "delete it: it is fitted again in seconds"
-        ) from error
+    except (KeyError, TypeError, ValueError):
+        return None

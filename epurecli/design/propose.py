@@ -16,6 +16,7 @@ from epurecli.types import Mode
 
 _NEAREST = 64  # real designs, at least, that conditions are taken from
 _JITTER = 0.25  # standard deviations, where a range leaves room
+_LOOSE = 0.3  # standard deviations by which those may be worse that conditions near the front are taken from
 _PUSHED, _PUSH = 0.5, 1.5  # share that is asked for more than any design has; standard deviations beyond
 
 
@@ -116,7 +117,7 @@ def wanted_conditions(
     merit = goals.merit(near)
     if merit.shape[1]:  # near the front: the best by weights that differ from design to design
         weights = rng.dirichlet(np.ones(merit.shape[1]), count)
-        scores = weights @ merit.T + rng.gumbel(0, 0.1, (count, len(near)))
+        scores = weights @ merit.T + rng.gumbel(0, _LOOSE, (count, len(near)))
         rows = near[scores.argmax(1)].copy()
     else:
         rows = near[rng.integers(len(near), size=count)].copy()

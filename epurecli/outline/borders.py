@@ -51,8 +51,8 @@ def _smooth(arcs: list[Arc], width: int, reach: float) -> list[Floats]:
     t = least_bending(chains, reach)
     points, slide, offset = chains.points(t), chains.slide, t[chains.vertex]
     lines = []
-    for number, arc in enumerate(arcs):
-        rows = np.flatnonzero(chains.arc == number)
+    rows_of = np.split(np.arange(len(points)), np.flatnonzero(np.diff(chains.arc)) + 1)
+    for arc, rows in zip(arcs, rows_of, strict=True):
         line = points[rows]
         for end, axis in zip((0, -1), arc.on_axis, strict=True):
             if axis:

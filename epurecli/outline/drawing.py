@@ -18,7 +18,7 @@ from epurecli.outline.chains import Floats
 if TYPE_CHECKING:
     from shapely import MultiPolygon
 
-DIGITS = 6  # decimals of a pixel that coordinates keep
+DIGITS = 7  # decimals of a pixel that coordinates keep
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,11 @@ def document(drawing: Drawing) -> str:
     features = [
         {
             "type": "Feature",
-            "properties": {"part": printable(name), f"area_{style.unit}2": area, "fill": css(colour(c))},
+            "properties": {
+                "part": printable(name),
+                f"area_{style.unit}2": float(f"{area:.6g}"),
+                "fill": css(colour(c)),
+            },
             "geometry": _geometry([_rings(face) for face in part.geoms]),
         }
         for c, (name, part, area) in enumerate(zip(drawing.components, drawing.parts, drawing.areas, strict=True))

@@ -67,6 +67,8 @@ def _with_area(points: Floats, slide: Floats, t: Floats, wanted: float) -> Float
     for _ in range(5):
         points = middle + slide * t[:, None]
         lacking = wanted - cross(points[:-1], points[1:]).sum()
+        if abs(lacking) < 1e-9:
+            break
         gains = np.zeros(len(points))
         gains[:-1] += cross(slide[:-1], points[1:])
         gains[1:] += cross(points[:-1], slide[1:])

@@ -33,7 +33,7 @@ def document(drawing: Drawing) -> str:
     box = (left - margin, -top - margin, right - left + 2 * margin, top - bottom + 2 * margin)
     width, height = (f"{_number(side * SHOWN)}" if unit == "px" else f"{_number(side)}mm" for side in box[2:])
     paths = [
-        f'<path fill="{css(colour(c))}" data-part="{_text(name)}" data-area="{_number(part.area)}" d="{_path(part)}">'
+        f'<path fill="{css(colour(c))}" data-part="{_text(name)}" data-area="{part.area:.6g}" d="{_path(part)}">'
         f"<title>{_text(name)}</title></path>"
         for c, (name, part) in enumerate(zip(drawing.components, drawing.parts, strict=True))
         if not part.is_empty

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_public_names_are_there_and_documented() -> None:
-    assert set(epurecli.__all__) == {"Designs", "EpureError", "Run", "__version__", "load", "read", "train"}
+    assert set(epurecli.__all__) == {"Designs", "EpureError", "Run", "__version__", "load", "read", "studio", "train"}
     assert set(epurecli.__all__) <= set(dir(epurecli))
     for name in set(epurecli.__all__) - {"__version__"}:
         value = getattr(epurecli, name)

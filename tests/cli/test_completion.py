@@ -36,7 +36,7 @@ def test_names_of_models_and_configs(offered, tmp_path: Path) -> None:
     assert offered("train", "", cwd=tmp_path) == sorted(REGISTRY)
     assert offered("train", "mm", cwd=tmp_path) == ["mmvaeplus"]
     assert offered("train", "vae", "--config", "", cwd=tmp_path) == sorted(n for n in shipped() if n.startswith("vae_"))
-    assert offered("config", "diff", "vae_toy", "mdm_toy_", cwd=tmp_path) == ["mdm_toy_test"]
+    assert offered("config", "diff", "vae_toy", "mdm_toy_", cwd=tmp_path) == ["mdm_toy_perf", "mdm_toy_test"]
     assert offered("config", "schema", "gm", cwd=tmp_path) == ["gmrf_mvae"]
     assert offered("compare", "vae", "mdm", "vq", cwd=tmp_path) == ["vqvae"]
 
@@ -47,6 +47,9 @@ def test_runs_and_what_they_know(offered, work: Path, run_of) -> None:
     assert offered("sample", "vae", "--checkpoint", "outputs/gm", cwd=work) == []
     assert offered("evaluate", "vae", "--checkpoint", "", cwd=work) == [run]
     assert offered("train", "vae", "--resume", "outputs", cwd=work) == [run]
+    assert offered("card", "outputs/vae", cwd=work) == [run]
+    assert offered("design", "vae", "--checkpoint", "", cwd=work) == [run]
+    assert offered("design", "vae", "--fix", "t", cwd=work) == ["tpc"]
     assert offered("sample", "vae", "--mask", "group", cwd=work) == ["group_km", "group_nc"]
     assert offered("sample", "vae", "--mask", "bt", "--source-component", "f", cwd=work) == ["fpu"]
     low, high = offered("sample", "vae", "--checkpoint", run, "--set-condition", "wi", cwd=work)

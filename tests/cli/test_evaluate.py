@@ -30,6 +30,16 @@ def test_a_model_is_judged_with_pictures_and_loss_curves(work: Path, epure, tmp_
 
 
 @pytest.mark.slow
+def test_fewer_completions_are_judged_where_fewer_are_asked_for(work: Path, epure, tmp_path: Path) -> None:
+    """Of 20 test designs; every subset of parts has them all, for it gets 100 where there are as many."""
+    result = epure("evaluate", "vae", *FEW, "--completions", 10, "--out", tmp_path / "out", cwd=work)
+    assert result.code == 0, result.err
+    (report,) = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["reports"]
+    assert report["counts"]["inpainted"] == 10
+    assert report["counts"]["test"] == 20
+
+
+@pytest.mark.slow
 def test_models_are_compared_side_by_side(work: Path, epure, tmp_path: Path) -> None:
     result = epure("compare", "vae", "meta_vae", *FEW, "--out", tmp_path / "out", cwd=work)
     assert result.code == 0, result.err

@@ -105,3 +105,10 @@ def test_a_csv_that_names_a_design_twice_is_left_out(epure, sampled: Path, tmp_p
     assert result.code == 0
     assert "names a design twice" in result.err
     assert "rank" not in held(tmp_path / "explorer.html")["columns"]
+
+
+def test_a_design_that_lacks_a_part_is_not_at_fault_for_it(epure, designs: Path, tmp_path: Path) -> None:
+    (designs / "train" / "wall" / "tyre_000_wall.png").unlink()
+    result = epure("explore", designs, cwd=tmp_path)
+    assert result.code == 0, result.err
+    assert [faults[1] for faults in held(tmp_path / "explorer.html")["faults"]] == [0] * 24

@@ -39,6 +39,9 @@ def test_describe_a_flat_folder(folder: Path):
     assert {"matching", "train"}.isdisjoint(column.name for column in seen.columns)
 
 
+PLANNED = ("width_px", "height_px", "d_cons", "d_rigid", "d_life", "d_stab")
+
+
 def test_a_split_folder_of_three_components(folder: Path, cache: Path):
     """As the public toy set is found: RGBA under train/ and test/, three components, two conditions."""
     for component in ("bt", "tpc"):
@@ -55,16 +58,17 @@ def test_a_split_folder_of_three_components(folder: Path, cache: Path):
     assert seen.layout.startswith("<train|test>/")
     config = infer_config(folder)
     assert config.component_dirs == ("group_nc", "group_km", "fpu")
-    assert config.condition_columns == ("width_px", "height_px")
+    assert config.condition_columns == PLANNED
     assert open_dataset(config, cache_dir=cache).images.shape == (16, 3, 64, 32)
 
 
 def test_conditions_are_those_the_csv_has(folder: Path, edit_csv):
     edit_csv(lambda lines: [lines[0].replace("height_px", "tall"), *lines[1:]])
-    assert infer_config(folder).condition_columns == ("width_px",)
-    edit_csv(lambda lines: [lines[0].replace("width_px", "wide"), *lines[1:]])
+    assert infer_config(folder).condition_columns == (PLANNED[0], *PLANNED[2:])
+    for name in (PLANNED[0], *PLANNED[2:]):
+        edit_csv(lambda lines, name=name: [lines[0].replace(name, f"my_{name}"), *lines[1:]])
     others = infer_config(folder).condition_columns
-    assert others[:2] == ("wide", "tall")  # where no column of the plan is there, all that hold numbers
+    assert others[:2] == ("my_width_px", "tall")  # where no column of the plan is there, all that hold numbers
 
 
 def test_the_csv_may_have_any_name_if_it_is_the_only_one(folder: Path, cache: Path):

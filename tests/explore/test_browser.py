@@ -195,6 +195,16 @@ def test_corners_islands_and_holes_have_their_outlines(page: Page, tmp_path: Pat
             np.testing.assert_array_equal(np.array(found).reshape(16, 32), full == "ab".index(part) + 1)
 
 
+@pytest.mark.parametrize("size", [(8, 300), (256, 128), (8, 8)])
+def test_any_size_of_image_fits_its_tile(page: Page, tmp_path: Path, open_file, size: tuple[int, int]) -> None:
+    images = np.full((2, 1, *size), 255, np.uint8)
+    open_file(page, epure.Designs(images, ("a",), ("x", "y")).explorer(tmp_path / "odd.html"))
+    tile, canvas = (page.locator(f"#grid {what}").first.bounding_box() for what in ("li", "canvas"))
+    assert tile["x"] <= canvas["x"]
+    assert canvas["x"] + canvas["width"] <= tile["x"] + tile["width"]
+    assert max(canvas["width"], canvas["height"]) == pytest.approx(128, abs=1)
+
+
 def test_comparison_and_difference(opened: Page, forty: epure.Designs) -> None:
     for i in (0, 4, 9, 14, 20):
         opened.locator("#grid .open").nth(i).click()
@@ -296,6 +306,31 @@ def test_it_fits_a_phone_and_a_wall(new_page, explorer: Path, width: int, open_f
     page.keyboard.press("c")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("#compared figure").count() == 2
+
+
+AXES = """() => {
+  const canvas = document.getElementById("lines"), left = canvas.getBoundingClientRect().left;
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  return [...document.querySelectorAll(".strip")].map((strip) => {
+    const box = strip.getBoundingClientRect(), middle = Math.round(box.left + box.width / 2 - left);
+    const inked = (y) => [-1, 0, 1].some((by) => pixels[4 * (y * canvas.width + middle + by) + 3] > 100);
+    let rows = 0;
+    for (let y = 20; y < canvas.height - 20; y++) rows += inked(y);
+    return rows / (canvas.height - 40);
+  });
+}"""  # how much of each axis is drawn where its strip lies
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_lines_and_brushes_share_their_axes(new_page, tmp_path: Path, open_file, tyres, width: int) -> None:
+    path = tyres(8).explorer(tmp_path / "a.html", values={"a name " * 20: range(8)})
+    page = open_file(new_page(viewport={"width": width, "height": 800}), path)
+    page.get_by_text("choose axes").click()
+    page.locator("#axis-list label", has_text="a name").locator("input").check()
+    drawn = page.evaluate(AXES)
+    assert len(drawn) == 7
+    assert min(drawn) >= 0.9
+    assert page.locator("#axes").bounding_box()["width"] < 1500
 
 
 def test_many_designs_are_made_as_they_are_scrolled_to(page: Page, tmp_path: Path, open_file, tyres) -> None:

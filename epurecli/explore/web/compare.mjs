@@ -13,7 +13,7 @@ export function only(mine, other) {
 
 export function compare(app) {
   const { data } = app, home = byId("compared"), table = byId("difference-table"), hold = byId("hold");
-  let pair = [0, 1];
+  let pair = [0, 1], drawn = "";
   const section = (i) => mirrored(data.map(i), data.height, data.width, data.side);
   const named = (k) => `${LETTERS[k]}: ${data.names[app.state.compared[k]]}`;
   const figure = (svg, words, ...more) => el("figure", {}, svg, el("figcaption", {}, words, ...more));
@@ -85,7 +85,10 @@ export function compare(app) {
   hold.addEventListener("keyup", (event) => pressed(event) && flicker(false));
 
   function draw() {
-    const count = app.state.compared.length;
+    const { compared, notes } = app.state, count = compared.length;
+    const look = JSON.stringify([compared, compared.map((i) => notes.get(i))]);
+    if (look === drawn) return;
+    drawn = look;
     byId("compare").hidden = count === 0;
     byId("pair").hidden = count < 2;
     byId("one-more").hidden = count !== 1;

@@ -9,7 +9,7 @@ const LETTERS = "ABCD";
 export function grid(app) {
   const { data } = app, list = byId("grid"), more = byId("more"), colours = data.components.map((p) => p.colour);
   const longest = Math.max(...Object.values(mirrored(data.map(0), data.height, data.width, data.side)).slice(1));
-  const scale = Math.max(1, Math.floor(128 / longest));
+  const scale = longest > 128 ? 128 / longest : Math.floor(128 / longest);
   const tiles = new Map();
   let made = 0, rows = null;
 

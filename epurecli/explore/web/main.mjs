@@ -17,8 +17,8 @@ function say(text) {
 
 async function start() {
   const data = await load();
-  const app = { data, state: fresh(data), rows: [] };
-  let timer = 0, views = [], comparison = "";
+  const app = { data, state: fresh(data), rows: [], say };
+  let timer = 0, views = [];
 
   app.change = (changes) => {
     Object.assign(app.state, changes);
@@ -113,13 +113,8 @@ async function start() {
   };
   byId("to-compare").addEventListener("click", toCompare);
 
-  const tiles = grid(app), one = detail(app), both = compare(app);
-  const comparing = { draw() {  // its table and drawings are made anew only where something of them changed
-    const now = `${app.state.compared} ${app.state.compared.map((i) => app.state.notes.get(i))}`;
-    if (now !== comparison) both.draw();
-    comparison = now;
-  } };
-  views = [tiles, parallel(app), scatter(app), one, comparing];
+  const tiles = grid(app), one = detail(app);
+  views = [tiles, parallel(app), scatter(app), one, compare(app)];
   byId("axis-menu").addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     byId("axis-menu").open = false;

@@ -100,7 +100,7 @@ export function scatter(app) {
     hint.hidden = !found;
     if (!found) return;
     const section = mirrored(data.map(found.i), data.height, data.width, data.side);
-    hint.replaceChildren(picture(section, colours, Math.max(1, Math.floor(96 / section.width))),
+    hint.replaceChildren(picture(section, colours, 96 / Math.max(section.width, section.height)),
       el("span", {}, data.names[found.i]), el("span", {}, faults(data, found.i)));
     hint.style.left = `${Math.min(found.x + 14, Math.max(0, width - 150))}px`;
     hint.style.top = `${found.y + 14}px`;
@@ -113,7 +113,10 @@ export function scatter(app) {
     const line = [...places].sort((a, b) => a[axis] - b[axis] || a[2] - b[2]).map((place) => place[2]);
     const here = line.indexOf(app.state.current);
     const to = line[here < 0 ? 0 : Math.min(line.length - 1, Math.max(0, here + by))];
-    if (to !== undefined) app.go(to);
+    if (to === undefined) return;
+    app.go(to);
+    const [xs, ys] = [app.state.x, app.state.y].map((k) => data.columns[k]);
+    app.say(`${data.names[to]}: ${xs.name} ${number(xs.values[to])}, ${ys.name} ${number(ys.values[to])}`);
   });
   return { draw };
 }
