@@ -126,12 +126,12 @@ function draw() {
   context.drawImage(small, view.x, view.y, 2 * w * scale, h * scale);
   context.translate(view.x, view.y);
   context.scale(scale, scale);
-  const thin = 1 / scale;
-  stroked(borders(at => composed[at]), token("--ink") + "90", thin);
+  const thin = 1 / scale, edges = borders(at => composed[at]);
+  stroked(edges, token("--ink") + "90", thin);
   context.save();
   context.translate(2 * w, 0);
   context.scale(-1, 1);
-  stroked(borders(at => composed[at]), token("--ink") + "30", thin);
+  stroked(edges, token("--ink") + "30", thin);
   context.restore();
   if (!state.quiet) overlays(composed, thin);
   frame(thin);
@@ -186,23 +186,22 @@ function hatch(path, thin) {
   stroked(borders(at => isGiven(state.doc, state.doc.paint[at]) ? 1 : 0), token("--ink"), 2 * thin);
 }
 
-const HEAT = [[254, 217, 118], [240, 110, 40], [160, 10, 40], [50, 0, 30]];
+const HEAT = ["#fed976", "#f5a44b", "#f06e28", "#c83c28", "#a00a28", "#50051e"];  // the more draws disagree, the darker
 
 /** Where draws disagree: the larger and darker the dot, the more of them say otherwise. */
 function dots(composed, w, h) {
+  const paths = HEAT.map(() => new Path2D()), rims = new Path2D();
   for (let at = 0; at < w * h; at++) {
     const other = 1 - share(at, composed[at]);
     if (other < 0.1) continue;
-    const level = Math.min(1, other / 0.7) * (HEAT.length - 1), i = Math.min(HEAT.length - 2, Math.floor(level));
-    const colour = HEAT[i].map((from, k) => Math.round(from + (level - i) * (HEAT[i + 1][k] - from)));
-    context.beginPath();
-    context.arc(at % w + 0.5, Math.floor(at / w) + 0.5, 0.12 + 0.26 * Math.min(1, other), 0, 7);
-    context.fillStyle = `rgb(${colour})`;
-    context.fill();
-    context.lineWidth = 0.06;
-    context.strokeStyle = "#fff";
-    context.stroke();
+    const level = Math.min(HEAT.length - 1, Math.floor(other / 0.7 * HEAT.length)), radius = 0.12 + 0.26 * Math.min(1, other);
+    for (const path of [paths[level], rims]) {
+      path.moveTo(at % w + 0.5 + radius, Math.floor(at / w) + 0.5);
+      path.arc(at % w + 0.5, Math.floor(at / w) + 0.5, radius, 0, 7);
+    }
   }
+  paths.forEach((path, level) => { context.fillStyle = HEAT[level]; context.fill(path); });
+  stroked(rims, "#fff", 0.06);
 }
 
 function frame(thin) {
