@@ -23,6 +23,7 @@ from epurecli.studio.room import Room
 from epurecli.studio.searching import search
 
 MOST = 8  # pages at once
+MOST_WAITING = 1000  # facts that a page may wait for: of all that is kept, twice
 TOO_MANY = f"{MOST} pages are open already: close one of them"
 
 
@@ -118,7 +119,7 @@ class Connection:
             page(message)
 
     def _put_aside(self, key: str, message: Draw | Measure) -> None:
-        if len(self._waiting) > 2 * 500:
+        if len(self._waiting) > MOST_WAITING:
             raise UsageError("too much is asked for at once")
         self._waiting.pop(key, None)
         self._waiting[key] = message
@@ -212,10 +213,10 @@ class Connection:
             match message:
                 case Search():
                     self._engine(message.run)
-                    picture, table = await asyncio.to_thread(search, self._room, message)
+                    picture = await asyncio.to_thread(search, self._room, message)
                     self._room.advice[message.run].ready = True  # the search has fitted it where it was not
                     self._post(messages.frame(message.seq, picture))
-                    self.tell({"kind": "designed", "seq": message.seq, "table": table})
+                    self.tell({"kind": "designed", "seq": message.seq})
                     say = partial(self._say_facts, message, picture, lambda: False)
                     await self._loop.run_in_executor(self._room.worker, say)
                 case Fit():

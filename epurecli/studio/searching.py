@@ -17,8 +17,8 @@ from epurecli.studio.room import Room
 COUNT = 8  # designs that a search is asked for
 
 
-def search(room: Room, message: Search) -> tuple[Picture, dict[str, list[Any]]]:
-    """Designs that meet the brief, and what the search says of each, a list a column.
+def search(room: Room, message: Search) -> Picture:
+    """Designs that meet the brief, the best first.
 
     Raises: UsageError: an empty brief; Infeasible: an impossible one, with what would make it possible.
     """
@@ -35,8 +35,7 @@ def search(room: Room, message: Search) -> tuple[Picture, dict[str, list[Any]]]:
     found = run.design(**brief, fix=fix, count=COUNT, seed=message.document.seed)
     labels = owners(found.designs.images.astype(np.float32) / 255).astype(np.uint8)
     labels = np.where(drawing.fixed, drawing.paint, labels)
-    table = {str(name): [_plain(value) for value in column] for name, column in found.table.items()}
-    return Picture(labels, np.arange(len(labels), dtype=np.uint32)), table
+    return Picture(labels, np.arange(len(labels), dtype=np.uint32))
 
 
 def brief_of(document: Document, columns: tuple[str, ...]) -> dict[str, Any]:
@@ -50,13 +49,3 @@ def brief_of(document: Document, columns: tuple[str, ...]) -> dict[str, Any]:
         if wish.aim != "none":
             brief["maximise" if wish.aim == "more" else "minimise"].append(name)
     return brief
-
-
-def _plain(value: Any) -> Any:
-    """A cell as JSON holds it."""
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, float, np.integer, np.floating)):
-        number = float(value)
-        return number if np.isfinite(number) else None
-    return str(value)

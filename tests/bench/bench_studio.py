@@ -7,6 +7,7 @@ Slider -> 24 designs (and the one that is looked at), stroke on a given part -> 
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -70,10 +71,10 @@ def bench(run: str) -> None:
             assert address is not None
             page.goto(address[0])
             page.locator(".cell").nth(23).wait_for()
-            print(f"{run}\n  command -> usable page          {time.perf_counter() - began:.2f} s")
-            low, high = (
-                float(page.locator("#rows input[type=range].value").first.get_attribute(k) or 0) for k in ("min", "max")
-            )
+            print(f"{run}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+            print(f"  command -> usable page          {time.perf_counter() - began:.2f} s")
+            slider = page.locator("#rows input[type=range].value").first
+            low, high = (float(slider.get_attribute(edge) or 0) for edge in ("min", "max"))
             steps = [low + (high - low) * random.uniform(0.2, 0.8) for _ in range(EVENTS)]
             print(f"  slider -> 24 designs, torch     {measured(page, 'slider', steps)}")
             until = time.monotonic() + 120
@@ -84,11 +85,12 @@ def bench(run: str) -> None:
                 print(f"  slider -> 24 designs, onnx      {measured(page, 'slider', steps)}")
             if page.evaluate("document.querySelectorAll('[data-part=\"2\"][data-state=given]').length"):
                 page.keyboard.press("2")
-                page.keyboard.press("l")
+                page.evaluate(MEASURE, ["stroke", [16, 8]])
+                page.keyboard.press("l")  # given as it is drawn
                 page.locator("#which", has_text="16").wait_for()
                 page.wait_for_timeout(500)
                 page.get_by_role("button", name="1", exact=True).first.click()  # the smallest brush
-                dots = [[2 + n % 29, n // 29] for n in range(EVENTS)]  # each adds a pixel to the given part
+                dots = [[2 + n % 29, n // 29] for n in range(EVENTS)]  # each adds a pixel to that part
                 print(f"  stroke -> 16 completions        {measured(page, 'stroke', dots)}")
         finally:
             server.terminate()

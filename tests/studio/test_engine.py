@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from studio.client import Page, blank, painted
 
 import epurecli as epure
+from epurecli.api.engines import Engine as Backend
 from epurecli.errors import UsageError
 from epurecli.studio import advice
 from epurecli.studio.engine import VARIANTS, Engine, Superseded, counted
@@ -80,6 +82,15 @@ def test_what_is_given_stays_bit_for_bit(engine: Engine, run: epure.Run, parts: 
     for labels in last(engine, document).labels:
         np.testing.assert_array_equal(labels.ravel()[given], document.paint[given])
         assert not np.isin(labels.ravel()[~given], parts).any()
+
+
+def test_what_is_given_stays_where_a_model_would_overlap_it(run: epure.Run) -> None:
+    """A tie between owners goes to the first component; a given one keeps its pixels all the same."""
+    engine = Engine(run)
+    everything = lambda query, noise: torch.ones(len(noise), len(query), *query.observed.shape[1:])  # noqa: E731
+    engine.use(Backend("torch", "greedy", everything, torch.device("cpu"), False))
+    document = painted(blank(run), np.full(blank(run).paint.size, 5, np.uint8), 5)
+    assert (last(engine, document).labels == 5).all()
 
 
 def test_a_part_may_be_absent_on_purpose(engine: Engine, run: epure.Run) -> None:

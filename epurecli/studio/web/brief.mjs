@@ -7,8 +7,10 @@ import {figure, t} from "./texts.mjs";
 
 const BEYOND = 0.15;  // of the training range, on each side
 const WIDE = 240, HIGH = 30;
-/** @type {{name: string, place: number, low: number, high: number, step: number, marks: SVGElement, inputs: any[], values: HTMLElement, root: HTMLElement}[]} */
-let rows = [];
+/** @typedef {{name: string, place: number, low: number, high: number, step: number, marks: SVGElement, sliders: any[], boxes: any[],
+ *   modes: HTMLElement, aim: any, values: HTMLElement, root: HTMLElement}} Row */
+/** @type {Row[]} */ let rows = [];
+const KEYS = /** @type {("value" | "low" | "high")[]} */ (["value", "low", "high"]);
 /** @type {{fit: (e: Event) => void, search: () => void}} */
 export const asks = {fit: () => {}, search: () => {}};
 
@@ -42,7 +44,7 @@ function build() {
       oninput: e => set(index, {[key]: Number(e.target.value)}, `slider ${index} ${key}`), onchange: () => history.seal()});
     const box = key => el("input", {type: "number", step: "any", className: `box ${key}`, "aria-label": `${column.name} ${t(key === "value" ? "wanted" : key)}`,
       onchange: e => { const value = Number(e.target.value); if (e.target.value !== "" && Number.isFinite(value)) set(index, {[key]: value}); else refresh(); }});
-    const inputs = [slider("value"), slider("low"), slider("high"), box("value"), box("low"), box("high")];
+    const sliders = KEYS.map(slider), boxes = KEYS.map(box);
     const modes = el("span", {className: "group", role: "group", "aria-label": column.name}, ...["free", "target", "range"].map(mode =>
       el("button", {data: {mode}, onclick: () => turn(index, mode)}, t(mode))));
     const aim = el("select", {className: "aim", "aria-label": `${column.name} ${t("aim")}`, onchange: e => set(index, {aim: e.target.value})},
@@ -50,10 +52,10 @@ function build() {
     const values = el("p", {className: "values"});
     const known = run().columns.includes(column.name);
     const root = el("div", {className: "row", role: "group", "aria-label": column.name},
-      el("div", {className: "head"}, el("b", {title: column.name}, column.name), el("span", {className: "grow"}), modes, ...inputs.slice(3)),
-      el("div", {className: "track"}, picture, ...inputs.slice(0, 3)), el("div", {className: "head"}, values, aim));
+      el("div", {className: "head"}, el("b", {title: column.name}, column.name), el("span", {className: "grow"}), modes, ...boxes),
+      el("div", {className: "track"}, picture, ...sliders), el("div", {className: "head"}, values, aim));
     if (!known) root.append(el("p", {className: "quiet"}, t("otherrun")));
-    return {name: column.name, place: index, ...where, marks, inputs: [...inputs, modes, aim], values, root};
+    return {name: column.name, place: index, ...where, marks, sliders, boxes, modes, aim, values, root};
   });
   byId("rows").replaceChildren(...rows.map(row => row.root));
   refresh();
@@ -98,12 +100,13 @@ function refresh() {
     const wish = state.doc.brief[row.place], column = state.columns[row.place];
     row.root.dataset.mode = wish.mode;
     const values = {value: wish.mode === "free" ? expected(row.place) ?? (column.low + column.high) / 2 : wish.value, low: wish.low, high: wish.high};
-    for (const input of row.inputs.slice(0, 6)) {
-      const key = ["value", "low", "high"].find(k => input.classList.contains(k)) ?? "value";
-      if (document.activeElement !== input || input.type === "range") input.value = wish.mode === "free" && input.type === "number" ? "" : String(Number(values[key].toPrecision(6)));
-    }
-    for (const button of row.inputs[6].children) button.ariaPressed = String(button.dataset.mode === wish.mode);
-    row.inputs[7].value = wish.aim;
+    KEYS.forEach((key, i) => {
+      const text = String(Number(values[key].toPrecision(6)));
+      row.sliders[i].value = text;
+      if (document.activeElement !== row.boxes[i]) row.boxes[i].value = wish.mode === "free" ? "" : text;
+    });
+    for (const button of /** @type {any} */ (row.modes.children)) button.ariaPressed = String(button.dataset.mode === wish.mode);
+    row.aim.value = wish.aim;
     const beyond = wish.mode === "target" ? wish.value < column.low || wish.value > column.high : wish.mode === "range" && (wish.low < column.low || wish.high > column.high);
     const measured = state.facts?.measured?.[row.name]?.[place()], predicted = interval(row.name);
     const words = [];

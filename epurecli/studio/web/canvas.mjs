@@ -2,7 +2,7 @@
 // The section: full and mirrored, the left half is the design. Pixels are drawn small and scaled; marks in device pixels.
 
 import {SIZES, UNSAID, covered, erased, footprint, isGiven, line, painted, region} from "./brush.mjs";
-import {change, hasMajority, history, on, shown, state, tell, variants} from "./store.mjs";
+import {change, history, on, shown, state, tell, variants} from "./store.mjs";
 import {figure, t} from "./texts.mjs";
 
 const RULER = 26;
@@ -126,12 +126,12 @@ function draw() {
   context.drawImage(small, view.x, view.y, 2 * w * scale, h * scale);
   context.translate(view.x, view.y);
   context.scale(scale, scale);
-  const thin = 1 / scale;
-  stroked(borders(at => composed[at]), token("--ink") + "90", thin);
+  const thin = 1 / scale, edges = borders(at => composed[at]);
+  stroked(edges, token("--ink") + "90", thin);
   context.save();
   context.translate(2 * w, 0);
   context.scale(-1, 1);
-  stroked(borders(at => composed[at]), token("--ink") + "30", thin);
+  stroked(edges, token("--ink") + "30", thin);
   context.restore();
   if (!state.quiet) overlays(composed, thin);
   frame(thin);
@@ -186,23 +186,22 @@ function hatch(path, thin) {
   stroked(borders(at => isGiven(state.doc, state.doc.paint[at]) ? 1 : 0), token("--ink"), 2 * thin);
 }
 
-const HEAT = [[254, 217, 118], [240, 110, 40], [160, 10, 40], [50, 0, 30]];
+const HEAT = ["#fed976", "#f5a44b", "#f06e28", "#c83c28", "#a00a28", "#50051e"];  // the more draws disagree, the darker
 
 /** Where draws disagree: the larger and darker the dot, the more of them say otherwise. */
 function dots(composed, w, h) {
+  const paths = HEAT.map(() => new Path2D()), rims = new Path2D();
   for (let at = 0; at < w * h; at++) {
     const other = 1 - share(at, composed[at]);
     if (other < 0.1) continue;
-    const level = Math.min(1, other / 0.7) * (HEAT.length - 1), i = Math.min(HEAT.length - 2, Math.floor(level));
-    const colour = HEAT[i].map((from, k) => Math.round(from + (level - i) * (HEAT[i + 1][k] - from)));
-    context.beginPath();
-    context.arc(at % w + 0.5, Math.floor(at / w) + 0.5, 0.12 + 0.26 * Math.min(1, other), 0, 7);
-    context.fillStyle = `rgb(${colour})`;
-    context.fill();
-    context.lineWidth = 0.06;
-    context.strokeStyle = "#fff";
-    context.stroke();
+    const level = Math.min(HEAT.length - 1, Math.floor(other / 0.7 * HEAT.length)), radius = 0.12 + 0.26 * Math.min(1, other);
+    for (const path of [paths[level], rims]) {
+      path.moveTo(at % w + 0.5 + radius, Math.floor(at / w) + 0.5);
+      path.arc(at % w + 0.5, Math.floor(at / w) + 0.5, radius, 0, 7);
+    }
   }
+  paths.forEach((path, level) => { context.fillStyle = HEAT[level]; context.fill(path); });
+  stroked(rims, "#fff", 0.06);
 }
 
 function frame(thin) {
@@ -434,6 +433,7 @@ canvas.addEventListener("blur", () => { space = held = false; });
 
 function readout() {
   const box = /** @type {HTMLElement} */ (document.getElementById("readout"));
+  box.ariaLive = byKeys ? "polite" : "off";  // spoken to those who draw without a mouse
   if (!cursor || !state.ready) { box.textContent = "\u00a0"; return; }
   const per = state.settings.unit === "mm" ? state.settings.scale_mm : 1, at = cursor.y * state.width + cursor.x;
   const design = shown(), words = [`${figure((cursor.x + 0.5) * per, 4)}, ${figure((cursor.y + 0.5) * per, 4)} ${state.settings.unit}`];
@@ -449,4 +449,3 @@ function readout() {
 on("doc answer view run settings hello", () => { readout(); redraw(); });
 new ResizeObserver(([{contentRect}]) => { box = contentRect; redraw(); }).observe(canvas);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { cache.answer = null; tokens.clear(); tell("theme view kept"); });
-export {hasMajority};

@@ -2,6 +2,7 @@
 // Puts the page together: what the socket says goes into the store, what changes in the store goes to the socket.
 
 import * as brief from "./brief.mjs";
+import {UNSAID, emptyGiven} from "./brush.mjs";
 import {choose, fit, redraw, resize, say} from "./canvas.mjs";
 import {compare, refreshCompare} from "./compare.mjs";
 import {byId, el} from "./dom.mjs";
@@ -11,8 +12,7 @@ import {lock} from "./parts.mjs";
 import {allGiven, begin, change, history, kept_of, on, place, run, state, tell, variants as variants_of} from "./store.mjs";
 import {figure, speak, spoken, t, translate} from "./texts.mjs";
 import * as variants from "./variants.mjs";
-import {Wire} from "./wire.mjs";
-import {emptyGiven} from "./brush.mjs";
+import {Wire, base64} from "./wire.mjs";
 
 const REST = 150;  // milliseconds after the last stroke until the model tries harder
 let asked = 0, resting = 0, measuring = /** @type {Map<number, any>} */ (new Map());
@@ -24,7 +24,7 @@ const wire = new Wire({
     byId("banner").hidden = false;
   },
   answer(answer) {
-    if (answer.seq < asked && !state.found) return;
+    if (answer.seq < asked && answer.seq !== searching) return;
     asked = answer.seq;
     if (state.answer?.labels.length !== answer.labels.length) Object.assign(state, {predicted: null, spread: null});  // else the last ones stay till the next
     Object.assign(state, {answer, facts: null, found: searching === answer.seq});
@@ -74,7 +74,6 @@ function told(message) {
     case "fitted": say(t("fitted")); break;
     case "designed":
       busy("");
-      state.table = message.table;
       say(t("found", state.answer?.labels.length ?? 0));
       break;
     case "exported": files.exported(message); break;
@@ -108,7 +107,7 @@ function draw(refine = false) {
     wire.send({kind: "save", document});
     wire.flying = wire.next = null;
     Object.assign(state, {answer: null, facts: null, predicted: null, spread: null});
-    asked = wire.ask({kind: "measure", run: state.settings.run, labels: variants.packed({...dummy, labels: state.doc.paint.map(o => o > state.parts.length ? 0 : o), document: state.doc}).labels});
+    asked = wire.ask({kind: "measure", run: state.settings.run, labels: base64(state.doc.paint.map(owner => owner === UNSAID ? 0 : owner))});
     tell("answer");
     return;
   }
@@ -123,11 +122,10 @@ function save() {
   if (wire.next) wire.send({kind: "save", document: wire.next.document});
 }
 addEventListener("pagehide", save);
-const dummy = {id: "x", name: "x", run: "", how: "drawn", number: 0, note: ""};
 
 /** Facts of a kept design. */
 function measure(one) {
-  const seq = wire.ask({kind: "measure", run: state.settings.run, labels: variants.packed(one).labels});
+  const seq = wire.ask({kind: "measure", run: state.settings.run, labels: base64(one.labels)});
   measuring.set(seq, one);
 }
 
@@ -204,7 +202,7 @@ function start() {
   for (const one of state.kept) measure(one);
 }
 
-on("doc", () => { state.found = false; state.table = null; draw(); atRest(); buttons(); });
+on("doc", () => { state.found = false; draw(); atRest(); buttons(); });
 on("rest", atRest);
 on("view", status);
 on("settings", () => wire.send({kind: "settings", settings: state.settings}));

@@ -18,7 +18,6 @@ export const state = {
   /** @type {any[]} */ kept: [],
   /** @type {import("./wire.mjs").Answer | null} */ answer: null,
   found: false,  // whether the variants are a search's
-  /** @type {any} */ table: null,  // what the search says of them
   /** @type {any} */ facts: null,
   /** @type {any} */ predicted: null,
   /** @type {any} */ spread: null,
