@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epurecli.api.designs import Designs
+from epurecli.api.engines import parse_device
 from epurecli.api.figures import csv_text
 from epurecli.api.simulated import Simulated
 from epurecli.checkpoint import TrainedModel
@@ -103,6 +104,7 @@ class Designer:
     trained: TrainedModel
     dataset: Dataset
     listener: Listener
+    device: str = "auto"
 
     @cached_property
     def labels(self) -> Labels:
@@ -185,7 +187,7 @@ class Designer:
 
         Raises: UsageError: the brief does not go with the data or the model; Infeasible: no design answers it.
         """
-        model = self.trained.model
+        model = self.trained.model.to(parse_device(self.device))
         given = None if fixed is None else given_of(fixed, self.dataset.components)
         model.require(Mode.INPAINTING if given is not None else Mode.CONDITIONAL)
         predictor, known = self.predictor, self.known
