@@ -96,6 +96,10 @@ class Designed:
     def __repr__(self) -> str:
         return f"<Designed: {len(self)} designs for {self.brief!r}>"
 
+    def _repr_html_(self) -> str:
+        figures = [name for name in self.background.columns if f"{name}_asked" in self.table]
+        return self.designs._repr_html_() + str(self.table[[*figures, "distance_px"]].head(30).to_html())
+
 
 @dataclass(frozen=True, eq=False)
 class Designer:

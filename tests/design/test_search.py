@@ -32,6 +32,7 @@ def test_targets_are_hit_by_designs_that_differ(trained: epure.Run, figures) -> 
         assert len(found) == 4
         assert ((bits[:, None] != bits[None]).sum((2, 3, 4))[np.triu_indices(4, 1)] > 50).all()
         assert found.table["valid"].all()
+        assert "d_stab" in found._repr_html_()
         assert found.table["rank"].tolist() == [1, 2, 3, 4]
         assert (found.table["d_cons_low"] <= found.table["d_cons"]).all()
 
