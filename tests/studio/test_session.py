@@ -223,7 +223,7 @@ def test_a_second_export_leaves_the_first_alone(serve: Serve, visit: Visit, run:
 
 def test_facts_of_what_is_kept_are_told_however_much_is_drawn_meanwhile(page_of: Page, run: Run) -> None:
     labels = page_of.draw(blank(run)).labels[:6]
-    asked = {page_of.send(kind="measure", labels=frame_of(design)) for design in labels}
+    asked = {page_of.send(kind="measure", labels=base64_of(design)) for design in labels}
     for seed in range(20):
         page_of.send(kind="draw", document=blank(run).model_copy(update={"seed": seed}).model_dump(mode="json"))
     told = set()
@@ -231,7 +231,7 @@ def test_facts_of_what_is_kept_are_told_however_much_is_drawn_meanwhile(page_of:
         told.add(page_of.next("facts")["seq"])
 
 
-def frame_of(design: np.ndarray) -> str:
+def base64_of(design: np.ndarray) -> str:
     return base64.b64encode(design.tobytes()).decode()
 
 
