@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -67,22 +68,56 @@ def outline(run: epure.Run) -> Image.Image:
     return both
 
 
+def studio(run: epure.Run) -> Image.Image:
+    """The studio as it opens."""
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "epurecli", "studio", str(run.path.resolve()), "--no-browser"]
+        server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            assert server.stdout is not None
+            address = next(found[0] for line in server.stdout if (found := re.search(r"http://127\S+", line)))
+            with sync_playwright() as playwright:
+                shown = playwright.chromium.launch(executable_path=browser(), args=["--no-sandbox"])
+                page = shown.new_page(viewport={"width": 1440, "height": 900})
+                page.goto(address)
+                page.wait_for_timeout(8000)  # until figures are predicted
+                shot = page.screenshot()
+                shown.close()
+        finally:
+            server.terminate()
+            server.wait()
+    return Image.open(io.BytesIO(shot)).convert("RGB")
+
+
 PICTURES: dict[str, Callable[[epure.Run], Image.Image]] = {
     "sheet": sheet,
     "report": report,
     "design": design,
     "outline": outline,
+    "studio": studio,
 }
+
+
+def browser() -> str:
+    """The path of a browser."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    return found or sys.exit(f"none of {', '.join(BROWSERS)} is on the path: install one")
 
 
 def photograph(address: str, size: tuple[int, int]) -> Image.Image:
     """What a browser without a window shows of a page, (width, height) pixels."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        sys.exit(f"none of {', '.join(BROWSERS)} is on the path: install one")
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "shot.png"
-        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--screenshot={shot}"]
+        command = [
+            browser(),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            f"--screenshot={shot}",
+        ]
         window = f"--window-size={size[0]},{size[1]}"
         subprocess.run([*command, window, address], check=True, capture_output=True, timeout=120)
         return Image.open(shot).convert("RGB")

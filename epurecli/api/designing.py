@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from epurecli.api.designs import Designs
+from epurecli.api.engines import parse_device
 from epurecli.api.figures import csv_text
 from epurecli.api.simulated import Simulated
 from epurecli.checkpoint import TrainedModel
@@ -26,7 +28,7 @@ from epurecli.design.propose import Given
 from epurecli.design.search import IN_STEPS, QUICK, Pool, Search
 from epurecli.errors import CannotWrite, UsageError
 from epurecli.listener import Listener
-from epurecli.sample.layout import BRIEF, DESIGNED, REPORT, SIMULATE
+from epurecli.sample.layout import BRIEF, DESIGNED, EXPLORER, REPORT, SIMULATE
 from epurecli.types import Mode
 
 if TYPE_CHECKING:
@@ -58,8 +60,8 @@ class Designed:
         return len(self.designs)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write what `epure design` writes: the designs as sampling does, designs.csv, to_simulate.csv, brief.yaml and
-        report.html. All of it, or nothing.
+        """Write what `epure design` writes: the designs as sampling does, designs.csv, to_simulate.csv, brief.yaml,
+        report.html and explorer.html. All of it, or nothing.
 
         Raises: UsageError: the folder is in use; CannotWrite.
         """
@@ -72,6 +74,7 @@ class Designed:
             SIMULATE: csv_text(empty).encode(),
             BRIEF: self.brief.yaml.encode(),
             REPORT: page(self.designs.images, self.table, self.background, self.brief).encode(),
+            EXPLORER: self._explorer(),
         }
         with SampleWriter(
             Path(folder),
@@ -84,6 +87,12 @@ class Designed:
             writer.write(self.designs.as_drawn())
         return Path(folder)
 
+    def _explorer(self) -> bytes:
+        """A page to look through the designs, with every figure of the table."""
+        bare = replace(self.designs, columns=(), values=np.empty((len(self), 0)))
+        with TemporaryDirectory() as folder:
+            return bare.explorer(Path(folder) / EXPLORER, title="designs", values=self.table).read_bytes()
+
     def __repr__(self) -> str:
         return f"<Designed: {len(self)} designs for {self.brief!r}>"
 
@@ -95,6 +104,7 @@ class Designer:
     trained: TrainedModel
     dataset: Dataset
     listener: Listener
+    device: str = "auto"
 
     @cached_property
     def labels(self) -> Labels:
@@ -142,6 +152,19 @@ class Designer:
         fitted = fit_predictor(images, values, known.columns, self.dataset.components, listener=self.listener)
         return fitted, more
 
+    def _tell_misses(self, predictor: Predictor, simulated: Simulated) -> None:
+        """How good the last round's predictions were."""
+        said = predictor(simulated.designs.images)
+        for place, name in enumerate(simulated.columns):
+            k, truth = predictor.columns.index(name), simulated.values[:, place]
+            known = np.isfinite(truth)
+            away = np.abs(said.value[known, k] - truth[known])
+            inside = ((said.low[:, k] <= truth) & (truth <= said.high[:, k]))[known]
+            self.listener.note(
+                f"{name} of {known.sum()} simulated designs: predictions were off by {away.mean():.3g} on average "
+                f"({predictor.error[k]:.3g} by cross-validation), {inside.sum()} lay within their intervals"
+            )
+
     def goals(self, brief: Brief, predictor: Predictor, known: KnownDesigns) -> Goals:
         """The brief, checked. Raises: UsageError."""
         values = known.values[:, [known.columns.index(name) for name in predictor.columns]]
@@ -164,12 +187,13 @@ class Designer:
 
         Raises: UsageError: the brief does not go with the data or the model; Infeasible: no design answers it.
         """
-        model = self.trained.model
+        model = self.trained.model.to(parse_device(self.device))
         given = None if fixed is None else given_of(fixed, self.dataset.components)
         model.require(Mode.INPAINTING if given is not None else Mode.CONDITIONAL)
         predictor, known = self.predictor, self.known
         self.goals(brief, predictor, known)  # refused before anything is fitted again
         if simulated is not None:
+            self._tell_misses(predictor, simulated)
             predictor, known = self.with_simulated(simulated)
         goals = self.goals(brief, predictor, known)
         effort = QUICK if model.steps == 1 else IN_STEPS

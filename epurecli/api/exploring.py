@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from epurecli.api.designs import Designs
 from epurecli.api.reading import read
+from epurecli.api.run_data import designs_in
 from epurecli.data.csv_file import CsvFile, read_csv
 from epurecli.data.describe import find_csv
 from epurecli.data.source import open_data
@@ -57,15 +59,7 @@ def explore(
 def _of_data(folder: Path, most: int, listener: Listener) -> Designs:
     data = open_data(folder, listener=listener)
     rows = _spread(len(data), most, listener)
-    return Designs(
-        images=data.raw_images(rows),
-        components=data.components,
-        names=tuple(data.prefixes[i] for i in rows),
-        columns=data.scaler.columns,
-        values=data.conditions[rows],
-        given=np.ones((len(rows), len(data.components)), bool) if data.known is None else data.known[rows],
-        partial=data.known is not None,
-    )
+    return replace(designs_in(data, rows), partial=data.known is not None)
 
 
 def _spread(count: int, most: int, listener: Listener) -> NDArray[np.int64]:

@@ -281,7 +281,7 @@ class Run:
 
     @cached_property
     def _designer(self) -> Designer:
-        return Designer(self.trained, self._dataset, self.listener)
+        return Designer(self.trained, self._dataset, self.listener, self.device)
 
     def export(
         self,

@@ -10,7 +10,7 @@ from epurecli.design.brief import Constraint, Goals
 from epurecli.design.search import Pool, Search
 from epurecli.errors import Infeasible
 
-_TRIED = 8  # acceptable designs, among which the nearest is taken
+_TRIED = 32  # acceptable designs, among which the nearest is taken
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,10 @@ class JoinedNoise:
     seed: int
     numbers: NDArray[np.int64]
     given: list[tuple[str, Tensor]]
+    device: torch.device | str = "cpu"
 
     def __post_init__(self) -> None:
-        self._streams = [DesignNoise(self.seed, int(number), 1) for number in self.numbers]
+        self._streams = [DesignNoise(self.seed, int(number), 1, device=self.device) for number in self.numbers]
 
     def normal(self, *shape: int) -> Tensor:
         return self._keep("normal", torch.cat([stream.normal(*shape) for stream in self._streams]))
@@ -69,11 +70,11 @@ def refine(
     condition = torch.from_numpy(scaler.encode(start.condition)) if scaler.columns else torch.zeros(count, 0)
     observed = mask = None
     if given is not None:
-        observed = torch.from_numpy(given.image).float().div(255).expand(count, *given.image.shape)
-        mask = torch.from_numpy(given.mask).expand(count, -1)
+        observed = torch.from_numpy(given.image).to(model.device).float().div(255).expand(count, *given.image.shape)
+        mask = torch.from_numpy(given.mask).to(model.device).expand(count, -1)
         observed = torch.where(mask[..., None, None], observed, 0.0)
     query = Query(condition.to(model.device), torch.ones(count, 1, device=model.device), observed, mask)
-    noise = JoinedNoise(seed, start.number, [])
+    noise = JoinedNoise(seed, start.number, [], model.device)
     with torch.enable_grad():
         first = model.sampler(query)(noise)
         leaves = [numbers for kind, numbers in noise.given if kind == "normal"]
@@ -84,7 +85,7 @@ def refine(
         best, bits = np.full(count, np.inf), start.bits.copy()
         for step in range(steps + 1):
             drawn = model.sampler(query)(GivenNoise([numbers for _, numbers in noise.given]))
-            soft = paste(drawn.clamp(0, 1), query)
+            soft = paste(drawn.clamp(0, 1), query).cpu()
             crisp = _crisp(soft.detach())
             mean, spread = predictor.standardised(soft + (crisp - soft).detach())
             losses = _losses(goals, predictor, mean, spread, weights)
@@ -96,7 +97,7 @@ def refine(
                 best[better], bits[better] = found[better], now[better]
             if step == steps:
                 break
-            guard = sum(numbers.square().flatten(1).sum(1) for numbers in leaves)
+            guard = sum(numbers.square().flatten(1).sum(1).cpu() for numbers in leaves)
             optimizer.zero_grad()
             (losses + _GUARD * guard).sum().backward()
             optimizer.step()

@@ -24,14 +24,14 @@ _CHOICE = 3  # designs for each that is wanted, at least, among which those that
 class Effort:
     """How hard to search. Counts are of one round; a round follows where the last one has found too few."""
 
-    proposals: int = 512
+    proposals: int = 512  # a multiple of what is drawn at once on any device
     refined: int = 40
     steps: int = 30
     rounds: int = 3
 
 
 QUICK = Effort()
-IN_STEPS = Effort(proposals=192, refined=0, rounds=2)  # a draw of many steps costs as much as many draws
+IN_STEPS = Effort(proposals=256, refined=0, rounds=2)  # a draw of many steps costs as much as many draws
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,21 +67,18 @@ class Search:
 
     def run(self, goals: Goals, enough: int) -> Pool:
         """All that was found, the acceptable and the others; rounds end once `enough` are acceptable."""
+        effort, values = self.effort, self.in_order_of(goals)
         found: Candidates | None = None
-        for turn in range(self.effort.rounds):
-            self.listener.progress("searching", turn, self.effort.rounds)
-            first = turn * -(-self.effort.proposals // 16) * 16
-            numbers = range(first, first + self.effort.proposals)
-            values = self.in_order_of(goals)
+        for turn in range(effort.rounds):
+            self.listener.progress("searching", turn, effort.rounds)
+            numbers = range(turn * effort.proposals, (turn + 1) * effort.proposals)
             new = propose(self.trained, goals, values, numbers, self.seed, self.given)
             found = new if found is None else found + new
-            start = found[self.shortlist(goals, found)]
-            better = None
-            if self.effort.refined:
-                asked = self.predictor, goals, start, self.seed, self.given, self.effort.steps, self.known.valid
+            if effort.refined:
+                start = found[self.shortlist(goals, found)]
+                asked = self.predictor, goals, start, self.seed, self.given, effort.steps, self.known.valid
                 better = refine(self.trained, *asked)
-            if better is not None:
-                found = found + better[better.refined]
+                found = found if better is None else found + better[better.refined]
             pool = self.judged(goals, found)
             if self.acceptable(goals, pool).sum() >= enough:
                 break
@@ -95,7 +92,7 @@ class Search:
 
     def shortlist(self, goals: Goals, found: Candidates) -> NDArray[np.intp]:
         """Candidates to refine: the nearest to what is wanted that have not been, and that differ."""
-        fresh = np.flatnonzero(~found.refined)
+        fresh = np.flatnonzero(~np.isin(found.number, found.number[found.refined]))
         value = self.predictor(_ink(found.bits[fresh])).value
         score = goals.violation(value) + goals.miss(value)
         merit = goals.merit(value)
@@ -132,9 +129,14 @@ class Search:
             return good
         merit = goals.merit(good.predicted.value)
         if merit.shape[1] > 1:
-            front = np.flatnonzero(non_dominated(merit))
-            picked = front[spread_over_front(merit[front], count)]
-            return good[picked]
+            picked: list[int] = []
+            left = np.arange(len(good))
+            while len(picked) < count and len(left):  # the front, then what is the front without it
+                front = non_dominated(merit[left])
+                layer = left[front]
+                picked += layer[spread_over_front(merit[layer], count - len(picked))].tolist()
+                left = left[~front]
+            return good[np.array(picked)]
         if merit.shape[1] == 1:
             order = np.argsort(-merit[:, 0], kind="stable")
             as_good = int((merit[:, 0] >= merit[:, 0].max() - _AS_GOOD).sum())

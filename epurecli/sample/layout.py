@@ -12,6 +12,7 @@ from epurecli.errors import UsageError
 MANIFEST = "manifest.csv"
 SHEET = "contact_sheet.png"
 DESIGNED, SIMULATE, BRIEF, REPORT = "designs.csv", "to_simulate.csv", "brief.yaml", "report.html"  # of `epure design`
+EXPLORER = "explorer.html"
 _SHARD = re.compile(r"samples_\d{5,}\.npz")
 
 
@@ -52,7 +53,7 @@ def _stranger(out: Path) -> str | None:
         for name in (*folders, *files):
             path = Path(root, name)
             ours = name in folders or (
-                name in (MANIFEST, SHEET, DESIGNED, SIMULATE, BRIEF, REPORT) or _SHARD.fullmatch(name)
+                name in (MANIFEST, SHEET, DESIGNED, SIMULATE, BRIEF, REPORT, EXPLORER) or _SHARD.fullmatch(name)
                 if Path(root) == out
                 else name.endswith(f"_{Path(root).name}.png")
             )
