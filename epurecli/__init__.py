@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from epurecli.api.run import Run as Run
     from epurecli.api.training import train as train
     from epurecli.errors import EpureError as EpureError
+    from epurecli.studio.notebook import show as studio  # noqa: F401 - the package, as a type checker may see it
 
 _PUBLIC = {
     "Designs": "epurecli.api.designs",

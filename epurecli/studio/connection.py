@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from epurecli.studio.room import Room
 from epurecli.studio.searching import search
 
 MOST = 8  # pages at once
+COMMENT_S, PAUSE_S = 0.15, 0.03  # seconds between comments while a hand moves, and without an event until it rests
 MOST_WAITING = 1000  # facts that a page may wait for: of all that is kept, twice
 TOO_MANY = f"{MOST} pages are open already: close one of them"
 
@@ -38,6 +40,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._longer: asyncio.Task[None] | None = None
         self._closed = False
+        self._commented = 0.0  # when something was last said of a picture
 
     async def serve(self) -> None:
         """Until the page goes."""
@@ -134,9 +137,18 @@ class Connection:
                 message = self._waiting.pop(key)
                 picture = await self._loop.run_in_executor(self._room.worker, self._compute, message)
                 await self._out.join()  # the picture first: Python's threads take turns, and what follows takes longer
-                if picture is not None and not self._outdated():
-                    await self._loop.run_in_executor(self._room.worker, self._comment, message, picture)
-                    await self._out.join()
+                if picture is None or (isinstance(message, Draw) and await self._goes_on()):
+                    continue
+                await self._loop.run_in_executor(self._room.worker, self._comment, message, picture)
+                await self._out.join()
+                self._commented = self._loop.time()
+
+    async def _goes_on(self) -> bool:
+        """Whether the hand goes on moving: then pictures come first, and what is said of them only now and then."""
+        if self._loop.time() - self._commented < COMMENT_S:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._awake.wait(), PAUSE_S)
+        return self._outdated()
 
     # --- in the thread that computes ----------------------------------------------------------------------------------
 

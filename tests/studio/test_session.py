@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shlex
 import time
@@ -218,6 +219,20 @@ def test_a_second_export_leaves_the_first_alone(serve: Serve, visit: Visit, run:
         page.send(kind="export", ids=["a"])
         folders.append(page.next("exported")["folder"])
     assert len(set(folders)) == 2
+
+
+def test_facts_of_what_is_kept_are_told_however_much_is_drawn_meanwhile(page_of: Page, run: Run) -> None:
+    labels = page_of.draw(blank(run)).labels[:6]
+    asked = {page_of.send(kind="measure", labels=base64_of(design)) for design in labels}
+    for seed in range(20):
+        page_of.send(kind="draw", document=blank(run).model_copy(update={"seed": seed}).model_dump(mode="json"))
+    told = set()
+    while not asked <= told:
+        told.add(page_of.next("facts")["seq"])
+
+
+def base64_of(design: np.ndarray) -> str:
+    return base64.b64encode(design.tobytes()).decode()
 
 
 def test_what_is_not_kept_is_not_exported(page_of: Page) -> None:
