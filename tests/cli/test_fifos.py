@@ -43,10 +43,10 @@ CASES = {
     "run/metrics.csv": ("evaluate", "vae", "--checkpoint", "run", "--num-samples", 10, "--out", "report"),
 }
 
+QUICK = ("my.yaml", "designs/performances.csv", "run/run.json")  # the rest in `make test-all`
 
-@pytest.mark.parametrize(
-    "file", [pytest.param(f, marks=pytest.mark.slow) if f.endswith("metrics.csv") else f for f in CASES]
-)
+
+@pytest.mark.parametrize("file", [f if f in QUICK else pytest.param(f, marks=pytest.mark.slow) for f in CASES])
 def test_a_pipe_is_no_file(place: Path, file: str) -> None:
     path = place / file
     path.unlink(missing_ok=True)

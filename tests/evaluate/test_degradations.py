@@ -157,6 +157,7 @@ def test_copies_of_the_training_set_look_perfect_except_to_novelty(reference: Re
     assert distance.value == pytest.approx(distance.floor, rel=0.3)
 
 
+@pytest.mark.slow
 def test_requests_that_were_ignored_cost_every_conditioning_figure(
     reference: Reference, draw: Callable[[int, int], Designs]
 ) -> None:
@@ -170,6 +171,7 @@ def test_requests_that_were_ignored_cost_every_conditioning_figure(
         assert clearly_worse(bad[metric.key], metric), metric
 
 
+@pytest.mark.slow
 def test_inpainting_worse_than_looking_up_is_seen(reference: Reference, test_designs: Designs) -> None:
     rng = np.random.default_rng(6)
     truth = test_designs.image[:80]

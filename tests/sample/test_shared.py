@@ -50,7 +50,7 @@ def run(folder: Path, *argv: object, torchrun: int = 0, code: int = 0) -> subpro
     ("mode", "backend", "form"),
     [
         ("unconditional", "torch", "npz"),
-        ("conditional", "onnx", "png"),
+        pytest.param("conditional", "onnx", "png", marks=pytest.mark.slow),
         pytest.param("inpainting", "torch", "png", marks=pytest.mark.slow),
         pytest.param("cross-modal", "onnx", "npz", marks=pytest.mark.slow),
         pytest.param("unconditional", "onnx", "png", marks=pytest.mark.slow),
@@ -139,6 +139,7 @@ def test_a_failure_is_told_once_and_leaves_nothing(
         assert sorted(path.name for path in tmp_path.iterdir()) == ["failing.py"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [

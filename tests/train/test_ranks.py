@@ -281,6 +281,7 @@ def test_torchrun_may_start_the_processes(trainer: Trainer) -> None:
     assert len(list(folder.parent.iterdir())) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [
