@@ -52,7 +52,7 @@ REGISTRY: dict[str, ModelEntry] = {
         "MM-VAE+",
         "epurecli.models.mmvaeplus.config:MMVAEPlusConfig",
         "epurecli.models.mmvaeplus.model:MMVAEPlus",
-        "parts that share some of what they say and keep the rest; not measured yet",
+        "completions as varied as the truth (0.89-1.16) in one pass; free designs need longer (Frechet 4.7; best 0.8)",
     ),
     "flow_matching": ModelEntry(
         "Flow matching",
@@ -70,7 +70,7 @@ REGISTRY: dict[str, ModelEntry] = {
         "WGAN-GP",
         "epurecli.models.wgan_gp.config:WGANConfig",
         "epurecli.models.wgan_gp.model:WGAN",
-        "designs and completions in one pass; not measured yet",
+        "draws in one pass, without a latent; needs far longer than 3 minutes (Frechet 19.5; best 0.8), not tuned",
     ),
     "vqvae": ModelEntry(
         "VQ-VAE",
