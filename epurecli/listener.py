@@ -30,4 +30,10 @@ class Quiet:
     def progress(self, what: str, done: int, total: int) -> None: ...
 
 
-QUIET = Quiet()
+class Silent(Quiet):
+    """Hears nothing at all: for work whose warnings are shown otherwise, or that is done many times."""
+
+    def warn(self, text: str) -> None: ...
+
+
+QUIET, SILENT = Quiet(), Silent()

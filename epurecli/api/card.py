@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epurecli.api.card_text import MARK, card_text
+from epurecli.api.pictures import png
 from epurecli.checkpoint import TrainedModel
 from epurecli.errors import UsageError
 from epurecli.evaluate import Report, read_reports, write_reports
 from epurecli.files import write_atomic
+from epurecli.sample.layout import SHEET
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-README, SHEET, REPORT = "README.md", "contact_sheet.png", "report"  # in the run folder
+README, REPORT = "README.md", "report"  # in the run folder
 
 
 def write_card(
@@ -33,10 +34,9 @@ def write_card(
     if report is None:
         report = evaluate()
         write_reports([report], folder / REPORT)
-    file = io.BytesIO()
-    sheet().save(file, format="PNG", optimize=True)
+    picture = png(sheet())
     text = card_text(trained, report, license, sheet=SHEET, report_folder=REPORT)
-    write_atomic(folder / SHEET, file.getvalue())
+    write_atomic(folder / SHEET, picture)
     write_atomic(folder / README, text.encode())
     return folder / README
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from epurecli.api.asked import observed_of
 from epurecli.api.designs import Designs
 from epurecli.api.engines import parse_device
 from epurecli.api.figures import csv_text
 from epurecli.api.simulated import Simulated
 from epurecli.checkpoint import TrainedModel
+from epurecli.config import RunConfig
 from epurecli.data.dataset import Dataset
 from epurecli.data.labels import Labels, read_labels
 from epurecli.design.brief import Brief, Goals, goals_of
@@ -66,32 +66,23 @@ class Designed:
         Raises: UsageError: the folder is in use; CannotWrite.
         """
         from epurecli.design.report import page
-        from epurecli.sample.writer import SampleWriter
+        from epurecli.explore import explorer_page
 
-        empty = self.table[[]].assign(**dict.fromkeys(self.background.columns, ""))
+        own, table = self.designs, self.table
+        empty = table[[]].assign(**dict.fromkeys(self.background.columns, ""))
+        explorer = explorer_page(
+            images=own.images, labels=own.labels, names=own.names, components=own.components,
+            values=[(str(name), column) for name, column in table.items()], title="designs",
+        )  # fmt: skip
         beside = {
-            DESIGNED: csv_text(self.table).encode(),
-            SIMULATE: csv_text(empty).encode(),
-            BRIEF: self.brief.yaml.encode(),
-            REPORT: page(self.designs.images, self.table, self.background, self.brief).encode(),
-            EXPLORER: self._explorer(),
+            DESIGNED: csv_text(table),
+            SIMULATE: csv_text(empty),
+            BRIEF: self.brief.yaml,
+            REPORT: page(own.images, table, self.background, self.brief),
+            EXPLORER: explorer,
         }
-        with SampleWriter(
-            Path(folder),
-            self.designs.components,
-            self.designs.columns,
-            overwrite=overwrite,
-            provenance=dict(self.designs.provenance),
-            beside=beside,
-        ) as writer:
-            writer.write(self.designs.as_drawn())
-        return Path(folder)
-
-    def _explorer(self) -> bytes:
-        """A page to look through the designs, with every figure of the table."""
-        bare = replace(self.designs, columns=(), values=np.empty((len(self), 0)))
-        with TemporaryDirectory() as folder:
-            return bare.explorer(Path(folder) / EXPLORER, title="designs", values=self.table).read_bytes()
+        written = {name: text.encode() for name, text in beside.items()}
+        return own.save(folder, overwrite=overwrite, beside=written)
 
     def __repr__(self) -> str:
         return f"<Designed: {len(self)} designs for {self.brief!r}>"
@@ -127,9 +118,7 @@ class Designer:
         found = load_predictor(path, source)
         if found is not None:
             return found
-        known = self.known
-        images = known.bits.astype(np.uint8) * 255
-        found = fit_predictor(images, known.values, known.columns, self.dataset.components, listener=self.listener)
+        found = self._fitted(self.known)
         try:
             save_predictor(path, found, source)
         except CannotWrite as error:
@@ -151,10 +140,11 @@ class Designer:
             values[:, known.columns.index(name)] = simulated.values[:, place]
         bits = np.concatenate([known.bits, own.images >= 128])
         values = np.concatenate([known.values, values])
-        more = KnownDesigns(bits, known.columns, values, known.limits, known.furthest)
-        images = bits.astype(np.uint8) * 255
-        fitted = fit_predictor(images, values, known.columns, self.dataset.components, listener=self.listener)
-        return fitted, more
+        more = replace(known, bits=bits, values=values)
+        return self._fitted(more), more
+
+    def _fitted(self, known: KnownDesigns) -> Predictor:
+        return fit_predictor(known.bits, known.values, known.columns, self.dataset.components, listener=self.listener)
 
     def _tell_misses(self, predictor: Predictor, simulated: Simulated) -> None:
         """How good the last round's predictions were."""
@@ -192,7 +182,7 @@ class Designer:
         Raises: UsageError: the brief does not go with the data or the model; Infeasible: no design answers it.
         """
         model = self.trained.model.to(parse_device(self.device))
-        given = None if fixed is None else given_of(fixed, self.dataset.components)
+        given = None if fixed is None else given_of(fixed, self.trained.config)
         model.require(Mode.INPAINTING if given is not None else Mode.CONDITIONAL)
         predictor, known = self.predictor, self.known
         self.goals(brief, predictor, known)  # refused before anything is fitted again
@@ -248,17 +238,14 @@ class Designer:
         return Designed(designs, frame, background, brief)
 
 
-def given_of(designs: Designs, components: Sequence[str]) -> Given:
-    """The parts of one partial design, in a model's order. Raises: UsageError: not one design, or nothing is given."""
+def given_of(designs: Designs, config: RunConfig) -> Given:
+    """The parts of one partial design, as a model takes them.
+
+    Raises: UsageError: not one design, nothing is given, or it is of another size or other components.
+    """
     if len(designs) != 1:
         raise UsageError(f"parts are kept of one design, not of {len(designs)}", "choose one of them: designs[0]")
     if not designs.partial or designs.given.all():
         raise UsageError("the design is complete: there is nothing to design", 'keep parts of it: designs.only("bt")')
-    own = designs.reordered([name for name in components if name in designs.components])
-    image = np.zeros((len(components), *own.images.shape[2:]), np.uint8)
-    mask = np.zeros(len(components), bool)
-    for place, name in enumerate(components):
-        if name in own.components:
-            image[place] = own.images[0, own.components.index(name)]
-            mask[place] = own.given[0, own.components.index(name)]
-    return Given(image, mask)
+    own = observed_of(designs, config)
+    return Given(own.images[0], own.mask[0])

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from epurecli.api import outlines, pictures
 from epurecli.errors import UsageError
-from epurecli.pictures.crisp import owners
+from epurecli.pictures.crisp import labels_of
 from epurecli.sample.drawn import Drawn, as_bytes
 from epurecli.sample.names import parse_component
 from epurecli.sample.sheet import contact_sheet
@@ -195,7 +195,7 @@ class Designs:
     @property
     def labels(self) -> NDArray[np.uint8]:
         """(B, H, W) the one part that each pixel belongs to: 0 the background, c + 1 component c."""
-        return owners(self.images.astype(np.float32) / 255).astype(np.uint8)
+        return labels_of(self.images)
 
     @property
     def conditions(self) -> pd.DataFrame:
@@ -229,12 +229,20 @@ class Designs:
         tiles = tiles_of(shown.as_drawn(), shown.images, shown.components, shown.columns, len(shown))
         return contact_sheet(tiles, shown.components, title=sheet_title(shown.provenance, len(tiles), len(self)))
 
-    def save(self, folder: str | Path, *, format: Literal["png", "npz"] = "png", overwrite: bool = False) -> Path:
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        format: Literal["png", "npz"] = "png",
+        overwrite: bool = False,
+        beside: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> Path:
         """Write what `epure sample` writes: images, manifest.csv, contact_sheet.png. All of it, or nothing.
 
         Args:
             folder: to appear; it may exist if it is empty, or (`overwrite`) holds an earlier result.
             format: png, or npz (a few large files).
+            beside: further files, by name, that appear with the rest.
 
         Raises: UsageError: the folder is in use; CannotWrite.
         """
@@ -242,7 +250,7 @@ class Designs:
 
         with SampleWriter(
             Path(folder), self.components, self.columns, format=format, overwrite=overwrite,
-            provenance=dict(self.provenance),
+            provenance=dict(self.provenance), beside=beside,
         ) as writer:  # fmt: skip
             writer.write(self.as_drawn())
         return Path(folder)

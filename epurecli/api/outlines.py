@@ -17,7 +17,7 @@ from epurecli.files import write_atomic, writing
 from epurecli.listener import QUIET, Listener
 from epurecli.outline import dxf, geojson, svg
 from epurecli.outline.drawing import Drawing, Style, draw, require_shapely
-from epurecli.pictures.crisp import owners
+from epurecli.pictures.crisp import labels_of
 from epurecli.sample.layout import MANIFEST, replaceable
 from epurecli.sample.names import check_file_name
 from epurecli.staging import staged
@@ -205,7 +205,7 @@ def _document(designs: Drawable, path: str | Path | None, name: str, style: Styl
 def _drawings(designs: Drawable, style: Style) -> Iterator[tuple[Drawing, int]]:
     """Each design, and how many of its pixels several parts had claimed."""
     for name, image in zip(designs.names, designs.images, strict=True):
-        labels = owners(image.astype(np.float32) / 255)
+        labels = labels_of(image)
         drawing = draw(labels, designs.components, name, style, designs.provenance)
         yield drawing, int(((image >= 128).sum(0) > 1).sum())
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from epurecli.config.schema import DataConfig
+from epurecli.config.schema import DataConfig, ToySpec
 from epurecli.data import toy
 from epurecli.data.conditions import norm_name
 from epurecli.data.csv_file import fold, read_csv
@@ -30,11 +30,18 @@ def read_labels(config: DataConfig, dataset: Dataset) -> Labels:
     """
     found = dict(zip(dataset.scaler.columns, dataset.conditions.T, strict=True))
     if config.toy is not None:
-        _, table = toy.draw(config.toy.seed, 0, config.toy.count) if set(toy.COLUMNS) - set(found) else (None, {})
-        found |= {name: np.asarray(table[name], np.float64) for name in toy.COLUMNS if name not in found}
+        others = [name for name in toy.COLUMNS if name not in found]
+        found |= _of_toy(config.toy, others) if others else {}
     else:
         found |= _others(config, dataset, tuple(found))
     return Labels(tuple(found), np.stack(list(found.values()), 1) if found else np.empty((len(dataset), 0)))
+
+
+def _of_toy(spec: ToySpec, columns: list[str]) -> dict[str, NDArray[np.float64]]:
+    """Measured on the designs, which are drawn again, some at a time."""
+    starts = range(0, spec.count, toy.BLOCK)
+    tables = [toy.draw(spec.seed, start, min(toy.BLOCK, spec.count - start))[1] for start in starts]
+    return {name: np.concatenate([table[name] for table in tables]).astype(np.float64) for name in columns}
 
 
 def _others(config: DataConfig, dataset: Dataset, known: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:

@@ -22,6 +22,7 @@ from epurecli.design.descriptors import NAMES, SIZES, descriptors, places
 from epurecli.design.ensemble import Ensemble, fit_perceptrons, fit_ridge, folds_of, out_of_fold
 from epurecli.errors import UsageError
 from epurecli.evaluate.conditioning import Measure, learn_measures
+from epurecli.evaluate.images import as_bits
 from epurecli.listener import QUIET, Listener
 
 FEWEST = 50  # designs whose figures are known
@@ -46,6 +47,13 @@ class Predictions:
     value: NDArray[np.float64]  # (B, K)
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+
+    def __getitem__(self, rows: NDArray[np.generic]) -> Predictions:
+        return Predictions(self.columns, self.value[rows], self.low[rows], self.high[rows])
+
+    def __add__(self, other: Predictions) -> Predictions:
+        pairs = ((self.value, other.value), (self.low, other.low), (self.high, other.high))
+        return Predictions(self.columns, *(np.concatenate(pair) for pair in pairs))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,9 +83,9 @@ class Predictor:
         return said.mean(0), said.std(0).clamp_min(self.spread_floor)
 
     @torch.no_grad()
-    def __call__(self, images: NDArray[np.uint8]) -> Predictions:
-        """Figures of (B, C, H, W) images; pixels from 128 on are filled."""
-        bits = images >= 128
+    def __call__(self, images: NDArray[np.generic]) -> Predictions:
+        """Figures of (B, C, H, W) images, bits or levels."""
+        bits = as_bits(images, "designs")
         blocks = [self.standardised(_ink(bits[i : i + _BLOCK])) for i in range(0, len(bits), _BLOCK)]
         empty = torch.empty(0, len(self.columns))
         mean, spread = (torch.cat([empty, *part]) for part in (zip(*blocks, strict=True) if blocks else ((), ())))
@@ -86,12 +94,6 @@ class Predictor:
         for measure in self.measures:
             value[:, measure.column] = measure(bits)
         return Predictions(self.columns, value, value - half, value + half)
-
-    def require(self, components: Sequence[str]) -> None:
-        """Raises: UsageError: designs of other components."""
-        if tuple(components) != self.components:
-            told = f"designs of {', '.join(components)}; the predictor was fitted on {', '.join(self.components)}"
-            raise UsageError(told)
 
 
 def features(images: Tensor, names: Sequence[str], basis: Tensor) -> Tensor:  # (B, C, H, W) -> (B, F)
@@ -105,7 +107,7 @@ def _ink(bits: NDArray[np.bool_]) -> Tensor:
 
 
 def fit_predictor(
-    images: NDArray[np.uint8],
+    images: NDArray[np.generic],
     values: NDArray[np.float64],
     columns: Sequence[str],
     components: Sequence[str],
@@ -123,7 +125,7 @@ def fit_predictor(
     2.2 and 5.2.
 
     Args:
-        images: (M, C, H, W).
+        images: (M, C, H, W), bits or levels.
         values: (M, K) raw units, NaN where a design has none.
         columns: K names; those with fewer than 50 values, or that never change, are left out.
 
@@ -137,12 +139,12 @@ def fit_predictor(
         raise UsageError(told, "add values to the CSV of the data: one row a design, one column a figure")
     columns = tuple(name for name, kept in zip(columns, usable, strict=True) if kept)
     values, rows = values[:, usable], np.isfinite(values[:, usable]).any(1)
-    images, values = images[rows], values[rows]
-    order = np.random.default_rng(seed).permutation(len(images))
-    held = max(1, round(_HELD_OUT * len(images)))
+    bits, values = as_bits(images[rows], "designs"), values[rows]
+    order = np.random.default_rng(seed).permutation(len(bits))
+    held = max(1, round(_HELD_OUT * len(bits)))
     calibration, learning = np.sort(order[:held]), np.sort(order[held:])
 
-    ink = torch.cat([_ink(images[i : i + _BLOCK] >= 128) for i in range(0, len(images), _BLOCK)])
+    ink = torch.cat([_ink(bits[i : i + _BLOCK]) for i in range(0, len(bits), _BLOCK)])
     shift, scale = np.nanmean(values[learning], 0), np.nanstd(values[learning], 0)
     scale = np.where(scale > 0, scale, 1.0)
     targets = torch.from_numpy((values - shift) / scale).float()
@@ -167,10 +169,10 @@ def fit_predictor(
     mean, spread = held_out.mean(0), held_out.std(0)
     floor = spread.median(0).values / 2
     away = (mean - targets[calibration]).abs() / spread.clamp_min(floor)
-    measures = _measures(images[learning], values[learning], columns)
+    measures = _measures(bits[learning], values[learning], columns)
     for measure in measures:
         away[:, measure.column] = torch.from_numpy(
-            np.abs(measure(images[calibration] >= 128) - values[calibration, measure.column]) / scale[measure.column]
+            np.abs(measure(bits[calibration]) - values[calibration, measure.column]) / scale[measure.column]
         ) / spread[:, measure.column].clamp_min(floor[measure.column])
     return Predictor(
         columns=columns,
@@ -208,12 +210,12 @@ def _basis(ink: Tensor, seed: int) -> Tensor:  # (M, C, H, W) -> (P, C * H * W)
         return torch.pca_lowrank(flat, count, niter=2)[2].T.contiguous()
 
 
-def _measures(images: NDArray[np.uint8], values: NDArray[np.float64], columns: tuple[str, ...]) -> tuple[Measure, ...]:
+def _measures(bits: NDArray[np.bool_], values: NDArray[np.float64], columns: tuple[str, ...]) -> tuple[Measure, ...]:
     """The columns that are sizes of the drawn section."""
     whole = np.isfinite(values).all(1)
     if whole.sum() < FEWEST:
         return ()
-    return learn_measures(images[whole] >= 128, values[whole], columns)
+    return learn_measures(bits[whole], values[whole], columns)
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

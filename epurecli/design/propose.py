@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from epurecli.checkpoint import TrainedModel
 from epurecli.design.brief import Goals
+from epurecli.listener import SILENT
 from epurecli.sample.drawn import join
 from epurecli.sample.request import SampleOptions, fill_open
 from epurecli.sample.sampler import Numbered, Request, draw
@@ -48,16 +49,6 @@ class Candidates:
         return Candidates(*(np.concatenate(pair) for pair in pairs))
 
 
-class _Deaf:
-    """Open conditions are filled in many times; nobody wants to hear of each."""
-
-    def note(self, text: str) -> None: ...
-
-    def warn(self, text: str) -> None: ...
-
-    def progress(self, what: str, done: int, total: int) -> None: ...
-
-
 def propose(
     trained: TrainedModel,
     goals: Goals,
@@ -80,7 +71,7 @@ def propose(
         parts = None
         if given is not None:
             parts = np.repeat(given.image[None], count, 0), np.repeat(given.mask[None], count, 0)
-        conditions = fill_open(trained, conditions, SampleOptions(seed=seed + numbers.start), _Deaf(), parts)
+        conditions = fill_open(trained, conditions, SampleOptions(seed=seed + numbers.start), SILENT, parts)
     request = request_of(conditions, numbers, seed, given)
     model = trained.model
     drawn = join(list(draw(request, model.generate, scaler, model.device)))

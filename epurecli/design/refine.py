@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,11 +12,11 @@ from torch import Tensor
 from epurecli.checkpoint import TrainedModel
 from epurecli.design.brief import Goals
 from epurecli.design.predictor import Predictor
-from epurecli.design.propose import Candidates, Given
-from epurecli.models.contract import paste
-from epurecli.nn.noise import GivenNoise
+from epurecli.design.propose import Candidates, Given, request_of
+from epurecli.models.contract import hidden, paste
+from epurecli.nn.noise import GivenNoise, KeptNoise
 from epurecli.sample.noise import DesignNoise
-from epurecli.types import Query
+from epurecli.sample.sampler import query_of
 
 _RATE = 0.06  # of Adam, in standard deviations of the noise
 _GUARD = 1e-2  # of the squared length of the noise: it stays noise that the model was trained on
@@ -26,30 +25,7 @@ _LOOK = 5  # steps between looks at what has become of the designs
 _SHARP = 20.0  # of the smooth maximum over objectives
 
 
-@dataclass
-class JoinedNoise:
-    """The noise of any designs, by their numbers; it keeps what it has given."""
-
-    seed: int
-    numbers: NDArray[np.int64]
-    given: list[tuple[str, Tensor]]
-    device: torch.device | str = "cpu"
-
-    def __post_init__(self) -> None:
-        self._streams = [DesignNoise(self.seed, int(number), 1, device=self.device) for number in self.numbers]
-
-    def normal(self, *shape: int) -> Tensor:
-        return self._keep("normal", torch.cat([stream.normal(*shape) for stream in self._streams]))
-
-    def uniform(self, *shape: int) -> Tensor:
-        return self._keep("uniform", torch.cat([stream.uniform(*shape) for stream in self._streams]))
-
-    def _keep(self, kind: str, numbers: Tensor) -> Tensor:
-        numbers = numbers.requires_grad_(kind == "normal")
-        self.given.append((kind, numbers))
-        return numbers
-
-
+@torch.enable_grad()
 def refine(
     trained: TrainedModel,
     predictor: Predictor,
@@ -65,38 +41,33 @@ def refine(
     What is looked at and what is stepped on are the crisp design; the gradient is that of the soft one ("straight
     through": Bengio, Leonard & Courville 2013, sec. 4).
     """
-    model, scaler = trained.model, trained.scaler
-    count = len(start)
-    condition = torch.from_numpy(scaler.encode(start.condition)) if scaler.columns else torch.zeros(count, 0)
-    observed = mask = None
-    if given is not None:
-        observed = torch.from_numpy(given.image).to(model.device).float().div(255).expand(count, *given.image.shape)
-        mask = torch.from_numpy(given.mask).to(model.device).expand(count, -1)
-        observed = torch.where(mask[..., None, None], observed, 0.0)
-    query = Query(condition.to(model.device), torch.ones(count, 1, device=model.device), observed, mask)
-    noise = JoinedNoise(seed, start.number, [], model.device)
-    with torch.enable_grad():
-        first = model.sampler(query)(noise)
-        leaves = [numbers for kind, numbers in noise.given if kind == "normal"]
-        if not first.requires_grad or not leaves:
+    model, count = trained.model, len(start)
+    request = request_of(start.condition, range(count), seed, given)
+    query = hidden(query_of(request, trained.scaler, model.device))
+    draw = model.sampler(query)
+    noise = KeptNoise(DesignNoise(seed, start.number.tolist(), device=model.device))
+    with torch.no_grad():
+        draw(noise)
+    leaves = [numbers.requires_grad_() for kind, numbers in noise.kept if kind == "normal"]
+    if not leaves:
+        return None
+    optimizer = torch.optim.Adam(leaves, lr=_RATE)
+    weights = torch.from_numpy(_weights(goals, count, seed)).float()
+    best, bits = np.full(count, np.inf), start.bits.copy()
+    for step in range(steps + 1):
+        soft = paste(draw(GivenNoise([numbers for _, numbers in noise.kept])).clamp(0, 1), query).cpu()
+        if not soft.requires_grad:
             return None
-        optimizer = torch.optim.Adam(leaves, lr=_RATE)
-        weights = torch.from_numpy(_weights(goals, count, seed)).float()
-        best, bits = np.full(count, np.inf), start.bits.copy()
-        for step in range(steps + 1):
-            drawn = model.sampler(query)(GivenNoise([numbers for _, numbers in noise.given]))
-            soft = paste(drawn.clamp(0, 1), query).cpu()
-            crisp = _crisp(soft.detach())
-            mean, spread = predictor.standardised(soft + (crisp - soft).detach())
-            losses = _losses(goals, predictor, mean, spread, weights)
-            if step % _LOOK == 0 or step == steps:
-                now = crisp.numpy() >= 0.5
-                found = losses.detach().double().numpy()
-                better = found < best
-                better[better] &= valid(now[better])
-                best[better], bits[better] = found[better], now[better]
-            if step == steps:
-                break
+        crisp = _crisp(soft.detach())
+        mean, spread = predictor.standardised(soft + (crisp - soft).detach())
+        losses = _losses(goals, predictor, mean, spread, weights)
+        if step % _LOOK == 0 or step == steps:
+            now = crisp.numpy() >= 0.5
+            found = losses.detach().double().numpy()
+            better = found < best
+            better[better] &= valid(now[better])
+            best[better], bits[better] = found[better], now[better]
+        if step < steps:
             guard = sum(numbers.square().flatten(1).sum(1).cpu() for numbers in leaves)
             optimizer.zero_grad()
             (losses + _GUARD * guard).sum().backward()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import io
+from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from epurecli.design.brief import Brief
 from epurecli.evaluate.page import STYLE
+from epurecli.evaluate.pictures import png_of
 from epurecli.evaluate.plot import number
 from epurecli.pictures.palette import css, line_colour
 from epurecli.pictures.section import Side, mirrored, overlay
@@ -68,9 +67,7 @@ def page(images: NDArray[np.uint8], table: pd.DataFrame, background: pd.DataFram
 
 
 def _card(image: NDArray[np.uint8], name: object, row: pd.Series, asked: Sequence[str]) -> str:
-    file = io.BytesIO()
-    Image.fromarray(overlay(mirrored(image, Side.RIGHT))).save(file, format="PNG", optimize=True)
-    source = base64.b64encode(file.getvalue()).decode()
+    source = b64encode(png_of(overlay(mirrored(image, Side.RIGHT)))).decode()
     said = "".join(f"<br>{escape(column)} {number(float(row[column]))}" for column in asked)
     return (
         f'<figure><img alt="{escape(str(name))}" src="data:image/png;base64,{source}">'

@@ -17,6 +17,9 @@ from epurecli.design.refine import refine
 from epurecli.listener import QUIET, Listener
 
 _AS_GOOD = 0.25  # standard deviations: of one objective, what is no worse than the best
+_MERIT = 0.3  # of an objective, against a violation, where candidates to refine are chosen
+_SPREAD = 6  # candidates for each that is refined, among which those that differ are found
+_FEWEST_JUDGED, _BEST_JUDGED = 64, 512  # candidates that are looked at in any case; of the best by the objectives
 _CHOICE = 3  # designs for each that is wanted, at least, among which those that differ are found
 
 
@@ -47,9 +50,7 @@ class Pool:
         return len(self.candidates)
 
     def __getitem__(self, rows: NDArray[np.generic]) -> Pool:
-        told = self.predicted
-        predicted = Predictions(told.columns, told.value[rows], told.low[rows], told.high[rows])
-        return Pool(self.candidates[rows], predicted, self.valid[rows], self.distance[rows])
+        return Pool(self.candidates[rows], self.predicted[rows], self.valid[rows], self.distance[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,21 +69,26 @@ class Search:
     def run(self, goals: Goals, enough: int) -> Pool:
         """All that was found, the acceptable and the others; rounds end once `enough` are acceptable."""
         effort, values = self.effort, self.in_order_of(goals)
-        found: Candidates | None = None
+        found, predicted = None, None
         for turn in range(effort.rounds):
             self.listener.progress("searching", turn, effort.rounds)
             numbers = range(turn * effort.proposals, (turn + 1) * effort.proposals)
             new = propose(self.trained, goals, values, numbers, self.seed, self.given)
-            found = new if found is None else found + new
+            told = self.predictor(new.bits)
+            if found is not None and predicted is not None:
+                new, told = found + new, predicted + told
+            found, predicted = new, told
             if effort.refined:
-                start = found[self.shortlist(goals, found)]
+                start = found[self.shortlist(goals, found, predicted)]
                 asked = self.predictor, goals, start, self.seed, self.given, effort.steps, self.known.valid
                 better = refine(self.trained, *asked)
-                found = found if better is None else found + better[better.refined]
-            pool = self.judged(goals, found)
+                if better is not None:
+                    better = better[better.refined]
+                    found, predicted = found + better, predicted + self.predictor(better.bits)
+            pool = self.judged(goals, found, predicted)
             if self.acceptable(goals, pool).sum() >= enough:
                 break
-        self.listener.progress("searching", self.effort.rounds, self.effort.rounds)
+        self.listener.progress("searching", effort.rounds, effort.rounds)
         return pool
 
     def in_order_of(self, goals: Goals) -> NDArray[np.float64]:  # (M, K)
@@ -90,32 +96,31 @@ class Search:
         places = [self.known.columns.index(name) for name in goals.columns]
         return self.known.values[:, places]
 
-    def shortlist(self, goals: Goals, found: Candidates) -> NDArray[np.intp]:
+    def shortlist(self, goals: Goals, found: Candidates, predicted: Predictions) -> NDArray[np.intp]:
         """Candidates to refine: the nearest to what is wanted that have not been, and that differ."""
         fresh = np.flatnonzero(~np.isin(found.number, found.number[found.refined]))
-        value = self.predictor(_ink(found.bits[fresh])).value
-        score = goals.violation(value) + goals.miss(value)
-        merit = goals.merit(value)
+        value = predicted.value[fresh]
+        violation, merit = goals.violation(value), goals.merit(value)
+        score = violation + goals.miss(value)
         if merit.shape[1]:
-            score = score - 0.3 * merit.max(1) * (goals.violation(value) < 1)
-        near = fresh[np.argsort(score, kind="stable")[: 6 * self.effort.refined]]
+            score = score - _MERIT * merit.max(1) * (violation < 1)
+        near = fresh[np.argsort(score, kind="stable")[: _SPREAD * self.effort.refined]]
         if not len(near):
             return near
         return near[farthest(found.bits[near], 0, self.effort.refined)]
 
-    def judged(self, goals: Goals, found: Candidates) -> Pool:
-        """Candidates with figures; whether they can be built is looked at for those that meet the goals, or nearly."""
-        predicted = self.predictor(_ink(found.bits))
-        near = np.argsort(goals.violation(predicted.value), kind="stable")[: max(64, 4 * self.effort.refined)]
-        met = np.flatnonzero(goals.violation(predicted.value) == 0)
+    def judged(self, goals: Goals, found: Candidates, predicted: Predictions) -> Pool:
+        """Whether candidates can be built, of those that meet the goals or nearly; the others are left out."""
+        violation = goals.violation(predicted.value)
+        rows = np.argsort(violation, kind="stable")[: max(_FEWEST_JUDGED, 4 * self.effort.refined)]
+        met = np.flatnonzero(violation == 0)
         if goals.objectives and len(met):
-            front = non_dominated(goals.merit(predicted.value[met]))
-            best = met[np.argsort(-goals.merit(predicted.value[met]).sum(1))[: 8 * 64]]
-            near = np.unique(np.concatenate([near, met[front], best]))
-        rows = np.sort(near)
+            merit = goals.merit(predicted.value[met])
+            best = np.argsort(-merit.sum(1))[:_BEST_JUDGED]
+            rows = np.concatenate([rows, met[non_dominated(merit)], met[best]])
+        rows = np.unique(rows)
         kept = found[rows]
-        told = Predictions(predicted.columns, predicted.value[rows], predicted.low[rows], predicted.high[rows])
-        return Pool(kept, told, self.known.valid(kept.bits), self.known.distance(kept.bits))
+        return Pool(kept, predicted[rows], self.known.valid(kept.bits), self.known.distance(kept.bits))
 
     def acceptable(self, goals: Goals, pool: Pool) -> NDArray[np.bool_]:
         """What may be shown: it meets all constraints, can be built, and lies within what the data tells of."""
@@ -146,7 +151,3 @@ class Search:
         miss = goals.miss(good.predicted.value)
         picked = np.array(farthest(good.candidates.bits, int(miss.argmin()), count))
         return good[picked[np.argsort(miss[picked], kind="stable")]]
-
-
-def _ink(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    return bits.astype(np.uint8) * 255

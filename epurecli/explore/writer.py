@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,8 +31,24 @@ def check_target(path: str | Path, overwrite: bool) -> Path:
     return path
 
 
-def write_explorer(
-    path: str | Path,
+def write_explorer(path: str | Path, *, title: str | None = None, overwrite: bool = False, **designs: Any) -> Path:
+    """Write B designs as one HTML file.
+
+    Args:
+        title: what it says above (default: the file's name).
+        designs: as `explorer_page` takes them.
+
+    Raises: UsageError: the file exists, there is no design, or not one value a design; CannotWrite.
+    """
+    path = check_target(path, overwrite)
+    text = explorer_page(title=title or path.stem, **designs)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, text.encode())
+    return path
+
+
+def explorer_page(
     *,
     images: NDArray[np.uint8],
     labels: NDArray[np.uint8],
@@ -39,31 +56,24 @@ def write_explorer(
     components: Sequence[str],
     values: Iterable[tuple[str, ArrayLike]] = (),
     known: NDArray[np.bool_] | None = None,
-    title: str | None = None,
-    overwrite: bool = False,
-) -> Path:
-    """Write B designs as one HTML file.
+    title: str,
+) -> str:
+    """B designs as one HTML file.
 
     Args:
         images: (B, C, H, W) 0 to 255.
         labels: (B, H, W) the owner of each pixel: 0 the background, c + 1 component c.
         values: columns by name, (B,) each: numbers, NaN = none, or words. Areas and faults stand after them.
         known: (B, C) the components that a design has at all; None: all.
-        title: what it says above (default: the file's name).
+        title: what it says above.
 
-    Raises: UsageError: the file exists, there is no design, or not one value a design; CannotWrite.
+    Raises: UsageError: there is no design, or not one value a design.
     """
-    path = check_target(path, overwrite)
     if not len(images):
         raise UsageError("there is no design to show")
     found = _faults(images, known)
     columns = [*_checked(values, len(images)), *_measured(images, components, found)]
-    shown = Shown(title or path.stem, names, components, labels, _apart(columns), found)
-    text = render(shown, __version__)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, text.encode())
-    return path
+    return render(Shown(title, names, components, labels, _apart(columns), found), __version__)
 
 
 def _checked(values: Iterable[tuple[str, ArrayLike]], count: int) -> Iterable[Named]:

@@ -102,8 +102,7 @@ class GenerativeModel(nn.Module, ABC):
     @torch.no_grad()
     def generate(self, query: Query, noise: Sequence[Noise]) -> Tensor:  # -> (S, B, C, H, W) in [0, 1]
         """S draws for each of B designs; observed components come back as they were given."""
-        if query.observed is not None:
-            query = replace(query, observed=torch.where(query.mask[..., None, None], query.observed, 0.0))
+        query = hidden(query)
         draw = self.sampler(query)
         return torch.stack([paste(draw(n).clamp(0, 1), query) for n in noise])
 
@@ -147,6 +146,13 @@ class GenerativeModel(nn.Module, ABC):
                 f"{self.config.model.type} has no mode {mode.value!r}",
                 hint=f"it can: {', '.join(sorted(m.value for m in self.modes))}",
             )
+
+
+def hidden(query: Query) -> Query:
+    """The query with zeros where its mask hides, as `sampler` takes it."""
+    if query.observed is None:
+        return query
+    return replace(query, observed=torch.where(query.mask[..., None, None], query.observed, 0.0))
 
 
 def paste(images: Tensor, query: Query) -> Tensor:  # (B, C, H, W) -> same

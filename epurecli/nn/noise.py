@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from epurecli.types import Noise
+
 
 @dataclass(frozen=True, slots=True)
 class GeneratorNoise:
@@ -41,6 +43,22 @@ class GivenNoise:
         return next(self._tensors)
 
     uniform = normal
+
+
+class KeptNoise:
+    """Another's noise, of which it keeps what it has given, in order: `GivenNoise` draws the same again."""
+
+    def __init__(self, noise: Noise) -> None:
+        self._noise = noise
+        self.kept: list[tuple[str, Tensor]] = []  # ("normal" or "uniform", (B, *shape))
+
+    def normal(self, *shape: int) -> Tensor:
+        self.kept.append(("normal", self._noise.normal(*shape)))
+        return self.kept[-1][1]
+
+    def uniform(self, *shape: int) -> Tensor:
+        self.kept.append(("uniform", self._noise.uniform(*shape)))
+        return self.kept[-1][1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,7 @@ def crisp(images: np.ndarray) -> np.ndarray:
     Returns:
         (..., C, H, W) zeros and ones, of the dtype given.
     """
-    owner = owners(images)
-    component = np.arange(1, images.shape[-3] + 1)[:, None, None]  # (C, 1, 1)
-    return (owner[..., None, :, :] == component).astype(images.dtype)
+    return planes(owners(images), images.shape[-3]).astype(images.dtype)
 
 
 def owners(images: np.ndarray) -> NDArray[np.intp]:
@@ -38,6 +36,16 @@ def owners(images: np.ndarray) -> NDArray[np.intp]:
         (..., H, W) integers: 0 the background, c + 1 component c.
     """
     return _claims(images).argmax(axis=-3)
+
+
+def labels_of(images: NDArray[np.uint8]) -> NDArray[np.uint8]:  # (..., C, H, W) -> (..., H, W)
+    """The owner of each pixel of 8-bit images, as `crisp` says."""
+    return owners(images.astype(np.float32) / 255).astype(np.uint8)
+
+
+def planes(labels: NDArray[np.integer], components: int) -> NDArray[np.bool_]:  # (..., H, W) -> (..., C, H, W)
+    """Which pixels each component owns; the inverse of `owners` for parts in black and white."""
+    return labels[..., None, :, :] == np.arange(1, components + 1, dtype=labels.dtype)[:, None, None]
 
 
 def changed_owners(images: np.ndarray, other: np.ndarray, tie: float) -> int:

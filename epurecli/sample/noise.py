@@ -3,6 +3,8 @@ process count."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,28 +12,28 @@ from torch import Tensor
 
 
 class DesignNoise:
-    """One draw of designs first .. first + count - 1. See `epurecli.types.Noise`.
+    """One draw of some designs. See `epurecli.types.Noise`.
 
     Each draw of each design has a Philox stream of its own: key = seed, counter = (draw, design). Numbers are drawn
     when asked for, so memory is that of what one step of a model needs.
 
     Args:
-        rows: B, at least `count`; rows beyond are padding, whose noise is constant.
+        designs: their numbers.
+        rows: B, at least as many; rows beyond are padding, whose noise is constant.
     """
 
     def __init__(
         self,
         seed: int,
-        first: int,
-        count: int,
+        designs: Sequence[int],
         draw: int = 0,
         rows: int | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
         self._streams = [
-            np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, draw, first + row])) for row in range(count)
+            np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, draw, number])) for number in designs
         ]
-        self._rows, self._device = rows or count, device
+        self._rows, self._device = rows or len(designs), device
 
     def normal(self, *shape: int) -> Tensor:
         drawn = np.zeros((self._rows, *shape), np.float32)
@@ -52,5 +54,5 @@ class DesignNoise:
 def design_noise(
     seed: int, first: int, count: int, draws: int, rows: int | None = None, device: str | torch.device = "cpu"
 ) -> list[DesignNoise]:
-    """S draws of the same designs; the first draws do not depend on how many follow."""
-    return [DesignNoise(seed, first, count, draw, rows, device) for draw in range(draws)]
+    """S draws of designs first .. first + count - 1; the first draws do not depend on how many follow."""
+    return [DesignNoise(seed, range(first, first + count), draw, rows, device) for draw in range(draws)]

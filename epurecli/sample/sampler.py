@@ -100,6 +100,36 @@ def cut(request: Request, start: int, stop: int) -> Request:
     )
 
 
+def query_of(
+    request: Request,
+    scaler: ConditionScaler,
+    device: torch.device,
+    designs: slice | NDArray[np.integer] = slice(None),
+    rows: int | None = None,
+) -> Query:
+    """What a model is asked about designs of a request.
+
+    Args:
+        designs: which, by their places (default: all).
+        rows: as many as the query is to have; the last design is repeated.
+    """
+    raw, mask = request.conditions, request.mask
+    count = rows or len(np.arange(len(request))[designs])
+    asked = torch.zeros(count, len(scaler.columns)) if raw is None else _padded(scaler.encode(raw[designs]), count)
+    observed = None
+    if mask is not None:
+        assert request.images is not None
+        assert request.rows is not None
+        levels = request.images[request.rows[designs]]
+        observed = _padded(levels, count).to(device).float().div_(255)
+    return Query(
+        condition=asked.to(device),
+        present=torch.full((count, 1), 0.0 if raw is None else 1.0, device=device),
+        observed=observed,
+        mask=_padded(mask[designs], count).to(device) if mask is not None else None,
+    )
+
+
 def grouped(blocks: Iterator[Drawn], batch_sz: int) -> Iterator[Drawn]:
     """Hand on at least `batch_sz` designs at a time (the last group may be short), or as few as a block has."""
     held: list[Drawn] = []
@@ -114,16 +144,9 @@ def grouped(blocks: Iterator[Drawn], batch_sz: int) -> Iterator[Drawn]:
 
 def _block(request: Request, generate: Generate, scaler: ConditionScaler, device: torch.device, block: int) -> Drawn:
     """A whole request of at most one block."""
-    count, raw, mask, levels = len(request), request.conditions, request.mask, request.images
+    count, mask, levels = len(request), request.mask, request.images
     noise = design_noise(request.seed, request.first, count, request.draws, block, device)
-    asked = torch.zeros(block, len(scaler.columns)) if raw is None else _padded(scaler.encode(raw), block, device)
-    query = Query(
-        condition=asked.to(device),
-        present=torch.full((block, 1), 0.0 if raw is None else 1.0, device=device),
-        observed=_padded(levels, block, device).float().div_(255) if mask is not None else None,
-        mask=_padded(mask, block, device) if mask is not None else None,
-    )
-    draws = generate(query, noise)[:, :count]  # (S, B, C, H, W)
+    draws = generate(query_of(request, scaler, device, rows=block), noise)[:, :count]  # (S, B, C, H, W)
     finite = torch.isfinite(draws).flatten(2).all(-1).all(0)
     if not finite.all():  # before anything rounds or cuts: what is no number would become black
         name = request.names[int((~finite).nonzero()[0, 0])]
@@ -144,7 +167,7 @@ def _block(request: Request, generate: Generate, scaler: ConditionScaler, device
         spread=spread,
         draws=_shown(draws.cpu().numpy().swapaxes(0, 1), request.crisp) if request.keep_draws else None,
         truth=levels if request.has_truth else None,
-        conditions=raw,
+        conditions=request.conditions,
         examples=examples,
     )
 
@@ -153,8 +176,8 @@ def _shown(draws: NDArray[np.float32], as_parts: bool) -> NDArray[np.float32]:
     return crisp(draws) if as_parts else draws
 
 
-def _padded(rows: NDArray, block: int, device: torch.device) -> Tensor:
+def _padded(rows: NDArray, count: int) -> Tensor:
     """Rows repeated up to the block's size: the padding is computed and dropped."""
-    if len(rows) < block:
-        rows = np.concatenate([rows, np.repeat(rows[-1:], block - len(rows), axis=0)])
-    return torch.from_numpy(np.ascontiguousarray(rows)).to(device)
+    if len(rows) < count:
+        rows = np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])
+    return torch.from_numpy(np.ascontiguousarray(rows))

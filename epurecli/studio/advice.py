@@ -12,6 +12,7 @@ from epurecli.api.designing import PREDICTOR
 from epurecli.api.designs import Designs
 from epurecli.api.run import Run
 from epurecli.errors import EpureError, UsageError
+from epurecli.pictures.crisp import planes
 
 _NORMAL = np.array([NormalDist().inv_cdf((i + 0.5) / 21) for i in range(21)])  # a normal law as 21 equal chances
 _HALF = NormalDist().inv_cdf(0.95)  # standard deviations to each side that hold 90 % of it
@@ -19,8 +20,7 @@ _HALF = NormalDist().inv_cdf(0.95)  # standard deviations to each side that hold
 
 def as_designs(run: Run, labels: NDArray[np.uint8], names: tuple[str, ...] | None = None) -> Designs:
     """(N, H, W) owners as designs of the run's components."""
-    parts = len(run.components)
-    images = (labels[:, None] == np.arange(1, parts + 1, dtype=np.uint8)[:, None, None]).astype(np.uint8) * 255
+    images = planes(labels, len(run.components)).astype(np.uint8) * 255
     return Designs(images, run.components, names or tuple(f"design_{i:05d}" for i in range(len(labels))))
 
 

@@ -11,6 +11,8 @@ from epurecli.checkpoint import TrainedModel
 from epurecli.data.dataset import Dataset
 from epurecli.data.partial import Observed
 from epurecli.errors import UsageError
+from epurecli.listener import SILENT
+from epurecli.pictures.crisp import planes
 from epurecli.sample.conditions import Value, from_values
 from epurecli.sample.request import SampleOptions, build_request
 from epurecli.sample.sampler import Request
@@ -18,14 +20,6 @@ from epurecli.studio.messages import UNSAID, Document, Wish
 from epurecli.types import Mode
 
 Labels = NDArray[np.uint8]
-
-
-class Silent:
-    """A listener that hears nothing: the page itself shows what is out of range or left open."""
-
-    def note(self, text: str) -> None: ...
-    def warn(self, text: str) -> None: ...
-    def progress(self, what: str, done: int, total: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,14 +44,14 @@ def drawing_of(document: Document, components: tuple[str, ...], size: tuple[int,
     if ((paint > parts) & (paint != UNSAID)).any() or (document.like is not None and document.like.max() > parts):
         raise UsageError(f"the drawing has a part that is none of 0 to {parts}")
     given = np.array([state in ("given", "none") for state in document.states])
-    planes = paint == np.arange(1, parts + 1, dtype=np.uint8)[:, None, None]  # (C, H, W)
-    for name, state, plane in zip(components, document.states, planes, strict=True):
+    drawn = planes(paint, parts)  # (C, H, W)
+    for name, state, plane in zip(components, document.states, drawn, strict=True):
         if state == "given" and not plane.any():
             raise UsageError(f"{name} is given but empty", "free it, or confirm that the design has none")
         if state == "none" and plane.any():
             raise UsageError(f"{name} is said to be absent but is drawn")
-    fixed = planes[given].any(0)
-    return Drawing(given, np.where(given[:, None, None], planes, False).astype(np.uint8) * 255, fixed,
+    fixed = drawn[given].any(0)
+    return Drawing(given, np.where(given[:, None, None], drawn, False).astype(np.uint8) * 255, fixed,
                    (paint != UNSAID) & ~fixed, paint)  # fmt: skip
 
 
@@ -87,7 +81,7 @@ def free_request(trained: TrainedModel, asked: dict[str, Value], seed: int, coun
         mode = Mode.CONDITIONAL
         table = from_values(asked, columns, count, seed) if asked else np.full((count, len(columns)), np.nan)
     options = SampleOptions(mode=mode, count=count, seed=seed, conditions=table, crisp=False)
-    return build_request(trained, options, _no_data, Silent())
+    return build_request(trained, options, _no_data, SILENT)
 
 
 def completing_request(
@@ -101,7 +95,7 @@ def completing_request(
     names = tuple(f"draw_{number:05d}" for number in range(count))
     copies = Observed(names, np.repeat(drawing.images[None], count, 0), np.repeat(drawing.given[None], count, 0))
     options = SampleOptions(mode=Mode.INPAINTING, seed=seed, conditions=table, partial=copies, draws=1, crisp=False)
-    return build_request(trained, options, _no_data, Silent())
+    return build_request(trained, options, _no_data, SILENT)
 
 
 def _no_data() -> Dataset:

@@ -15,9 +15,10 @@ from epurecli.api.engines import Engine as Backend
 from epurecli.api.engines import choose
 from epurecli.api.run import Run
 from epurecli.errors import UsageError
+from epurecli.listener import SILENT
 from epurecli.pictures.crisp import owners
 from epurecli.sample.sampler import Request, cut, draw
-from epurecli.studio.asking import Drawing, Labels, Silent, completing_request, drawing_of, free_request, values_of
+from epurecli.studio.asking import Drawing, Labels, completing_request, drawing_of, free_request, values_of
 from epurecli.studio.guide import agreement, refine
 from epurecli.studio.messages import Document
 from epurecli.studio.picture import Picture
@@ -195,7 +196,7 @@ class Engine:
     def _ready(self) -> Backend:
         if self._backend is None:
             anything = Request(Mode.UNCONDITIONAL, [])  # torch does not look at it
-            self._backend = choose("torch", None, self.run.device, self.trained, anything, Silent())
+            self._backend = choose("torch", None, self.run.device, self.trained, anything, SILENT)
         return self._backend
 
     @contextmanager

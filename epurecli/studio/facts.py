@@ -13,25 +13,17 @@ from epurecli.api.run import Run
 from epurecli.api.run_data import open_run_data
 from epurecli.data.dataset import Dataset
 from epurecli.errors import DataError, NotFound
-from epurecli.evaluate import shape
 from epurecli.evaluate.conditioning import Measure, learn_measures
-from epurecli.evaluate.validity import gap_pixels, stray_pixels
-from epurecli.pictures.crisp import owners
-from epurecli.studio.asking import Silent
+from epurecli.evaluate.validity import faults
+from epurecli.listener import SILENT
+from epurecli.pictures.crisp import labels_of, planes
 
 BINS = 24
 HELD_OUT = 60
-STRAY = 2  # pixels outside a part's largest object that a valid design may have
 _SAMPLE = 1000  # training designs that conventions of measuring are learnt from
 _BITS = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
 Bits = NDArray[np.bool_]
-
-
-def bits_of(labels: NDArray[np.uint8], parts: int) -> Bits:
-    """(N, H, W) owners -> (N, C, H, W)."""
-    found: Bits = labels[:, None] == np.arange(1, parts + 1, dtype=np.uint8)[:, None, None]
-    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +45,7 @@ class Training:
         columns, table = data.scaler.columns, data.conditions[rows]
         measures = learn_measures(bits[some], table[some], columns) if columns and len(rows) else ()
         test = data.whole(data.test)[:HELD_OUT]
-        held_out = owners(data.raw_images(test).astype(np.float32) / 255).astype(np.uint8)
+        held_out = labels_of(data.raw_images(test))
         return cls(_packed(bits), measures, columns, table, held_out)
 
     def histograms(self) -> dict[str, dict[str, Any]]:
@@ -92,14 +84,14 @@ def facts_of(
     Args:
         labels: (N, H, W).
     """
-    bits = bits_of(labels, parts)
-    union = labels > 0
-    objects, stray, gaps = shape.objects(union).count, stray_pixels(bits), gap_pixels(bits)
+    bits = planes(labels, parts)
+    there = np.asarray(bits.any((2, 3)), bool)  # a part may be absent on purpose
+    found = faults(bits, there)
     facts: dict[str, Any] = {
-        "objects": objects.tolist(),
-        "stray": stray.tolist(),
-        "gaps": gaps.tolist(),
-        "valid": ((objects == 1) & (stray <= STRAY) & (gaps == 0)).tolist(),
+        "objects": found.objects.tolist(),
+        "stray": found.stray.tolist(),
+        "gaps": found.gap.tolist(),
+        "valid": found.valid.tolist(),
         "areas": bits.sum((2, 3)).tolist(),
         "measured": {},
         "nearest": None,
@@ -119,6 +111,6 @@ def facts_of(
 def training_of(run: Run) -> tuple[Training | None, str]:
     """The training designs of a run, or why there are none."""
     try:
-        return Training.of(open_run_data(run.trained, None, Silent())), ""
+        return Training.of(open_run_data(run.trained, None, SILENT)), ""
     except (NotFound, DataError, OSError) as error:
         return None, str(error)

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from epurecli.checkpoint import TrainedModel
-from epurecli.nn.noise import GivenNoise
+from epurecli.models.contract import hidden
+from epurecli.nn.noise import GivenNoise, KeptNoise
 from epurecli.pictures.crisp import owners
-from epurecli.sample.noise import design_noise
-from epurecli.sample.sampler import Request
-from epurecli.types import Query
+from epurecli.sample.noise import DesignNoise
+from epurecli.sample.sampler import Request, query_of
 
 STEPS, SHOWN_AT = 40, (15, 40)  # of the descent; steps after which the best so far is shown
 RATE = 0.1
@@ -62,9 +61,12 @@ def refine(
         (K, C, H, W) images in [0, 1], best first, of each design those of its best step so far, and the share of the
         wishes that the first one keeps. Nothing for a model whose designs have no gradient.
     """
-    model, device = trained.model, trained.model.device
-    query = _query(trained, request, rows, device)
-    noise = [_leaf(tensor) for tensor in _noise_of(trained, request, rows, query, device)]
+    device = trained.model.device
+    draw = trained.model.sampler(hidden(query_of(request, trained.scaler, device, rows)))
+    drawn = KeptNoise(DesignNoise(request.seed, rows.tolist(), device=device))
+    with torch.no_grad():
+        draw(drawn)
+    noise = [numbers.requires_grad_() for _, numbers in drawn.kept]
     wanted = torch.from_numpy(paint[where].astype(np.int64)).to(device)  # (P,)
     place = torch.from_numpy(where).to(device)
     best = np.full(len(rows), -1.0)
@@ -74,7 +76,7 @@ def refine(
         if stop():
             return
         with torch.enable_grad():
-            images = model.sampler(query)(GivenNoise(noise)).clamp(0, 1)  # (K, C, H, W)
+            images = draw(GivenNoise(noise)).clamp(0, 1)  # (K, C, H, W)
             if not images.requires_grad:
                 return
             claims = images[..., place]  # (K, C, P)
@@ -95,49 +97,3 @@ def refine(
         for tensor, gradient in zip(noise, gradients, strict=True):
             tensor.grad = gradient
         optimizer.step()
-
-
-def _leaf(tensor: Tensor) -> Tensor:
-    return tensor.detach().clone().requires_grad_()
-
-
-class _Recorded:
-    """The noise of some designs, noted as it is drawn."""
-
-    def __init__(self, seed: int, rows: NDArray[np.intp], device: torch.device) -> None:
-        self.tensors: list[Tensor] = []
-        self._each = [design_noise(seed, int(row), 1, 1, device=device)[0] for row in rows]
-
-    def normal(self, *shape: int) -> Tensor:
-        return self._note(torch.cat([noise.normal(*shape) for noise in self._each]))
-
-    def uniform(self, *shape: int) -> Tensor:
-        return self._note(torch.cat([noise.uniform(*shape) for noise in self._each]))
-
-    def _note(self, tensor: Tensor) -> Tensor:
-        self.tensors.append(tensor)
-        return tensor
-
-
-def _noise_of(
-    trained: TrainedModel, request: Request, rows: NDArray[np.intp], query: Query, device: torch.device
-) -> list[Tensor]:
-    recorded = _Recorded(request.seed, rows, device)
-    with torch.no_grad():
-        trained.model.sampler(query)(recorded)
-    return recorded.tensors
-
-
-def _query(trained: TrainedModel, request: Request, rows: NDArray[np.intp], device: torch.device) -> Query:
-    """The question that these designs of a request answer."""
-    count, raw = len(rows), request.conditions
-    asked = np.zeros((count, len(trained.scaler.columns)), np.float32)
-    if raw is not None:
-        asked = trained.scaler.encode(raw[rows])
-    observed = mask = None
-    if request.mask is not None and request.images is not None and request.rows is not None:
-        levels = np.ascontiguousarray(request.images[request.rows[rows]])
-        mask = torch.from_numpy(request.mask[rows]).to(device)
-        observed = torch.where(mask[..., None, None], torch.from_numpy(levels).to(device).float().div_(255), 0.0)
-    present = torch.full((count, 1), 0.0 if raw is None else 1.0, device=device)
-    return Query(torch.from_numpy(asked).to(device), present, observed, mask)

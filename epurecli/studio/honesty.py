@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epurecli.evaluate.completions import spread_ratio
+from epurecli.pictures.crisp import planes
 from epurecli.studio.engine import Engine
-from epurecli.studio.facts import bits_of
 from epurecli.studio.messages import UNSAID, Document, Wish
 
 
@@ -41,8 +41,8 @@ def shown_spread(
             like=None,
         )
         *_, picture = engine.answer(document, stop)
-        drawn.append(bits_of(picture.labels[1:], parts))
-    ratio = spread_ratio(np.stack(drawn), bits_of(designs, parts))[~np.array(given)]
+        drawn.append(planes(picture.labels[1:], parts))
+    ratio = spread_ratio(np.stack(drawn), planes(designs, parts))[~np.array(given)]
     return None if np.isnan(ratio).all() else float(np.nanmean(ratio))
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from epurecli.errors import UsageError
-from epurecli.pictures.crisp import owners
 from epurecli.studio import advice
 from epurecli.studio.asking import drawing_of
 from epurecli.studio.messages import Document, Search
@@ -33,8 +32,7 @@ def search(room: Room, message: Search) -> Picture:
     if not any(brief.values()):
         raise UsageError("the brief is empty", "set a target, a range or an aim for at least one of its columns")
     found = run.design(**brief, fix=fix, count=COUNT, seed=message.document.seed)
-    labels = owners(found.designs.images.astype(np.float32) / 255).astype(np.uint8)
-    labels = np.where(drawing.fixed, drawing.paint, labels)
+    labels = np.where(drawing.fixed, drawing.paint, found.designs.labels)
     return Picture(labels, np.arange(len(labels), dtype=np.uint32))
 
 

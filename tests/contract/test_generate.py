@@ -117,7 +117,7 @@ def test_designs_and_draws_do_not_see_each_other(asked, tools) -> None:
     together = model.generate(query, noise())
     for b in (0, COUNT - 1):
         for s in range(DRAWS):
-            one = model.generate(rows(query, slice(b, b + 1)), [DesignNoise(0, b, 1, s)])
+            one = model.generate(rows(query, slice(b, b + 1)), [DesignNoise(0, [b], s)])
             torch.testing.assert_close(one[0, 0], together[s, b], atol=2e-5, rtol=1e-4)
 
 

@@ -14,7 +14,8 @@ import epurecli as epure
 from epurecli.data import toy
 from epurecli.design.known import rough_pixels
 from epurecli.errors import Infeasible, UnsupportedMode, UsageError
-from epurecli.nn.noise import GivenNoise
+from epurecli.nn.noise import GivenNoise, KeptNoise
+from epurecli.sample.noise import DesignNoise, design_noise
 
 FEW = pytest.mark.slow  # of a run that draws tyres
 
@@ -228,16 +229,13 @@ def test_predictions_are_for_whole_designs_of_its_parts(quick: Path) -> None:
 
 
 def test_noise_of_any_designs_is_what_sampling_gives_them() -> None:
-    from epurecli.design.refine import JoinedNoise
-    from epurecli.sample.noise import DesignNoise
-
-    joined = JoinedNoise(7, np.array([3, 11]), [])
+    joined = KeptNoise(DesignNoise(7, [3, 11]))
     ours = joined.normal(4)
-    expected = torch.cat([DesignNoise(7, 3, 1).normal(4), DesignNoise(7, 11, 1).normal(4)])
+    expected = torch.cat([design_noise(7, number, 1, 1)[0].normal(4) for number in (3, 11)])
     assert torch.equal(ours.detach(), expected)
     assert joined.uniform(2).requires_grad is False
-    assert [kind for kind, _ in joined.given] == ["normal", "uniform"]
-    replay = GivenNoise([tensor for _, tensor in joined.given])
+    assert [kind for kind, _ in joined.kept] == ["normal", "uniform"]
+    replay = GivenNoise([tensor for _, tensor in joined.kept])
     assert replay.normal(4) is ours
 
 

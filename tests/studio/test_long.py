@@ -14,7 +14,7 @@ from studio.client import Page, blank, painted
 
 import epurecli as epure
 from epurecli.evaluate.completions import spread_ratio
-from epurecli.studio.facts import bits_of
+from epurecli.pictures.crisp import planes
 from epurecli.studio.server import Server
 
 
@@ -40,10 +40,10 @@ def test_what_is_shown_as_spread_is_told_beside_the_truth(
     drawn = []
     for design in truth:
         picture = page.draw(painted(blank(trained), design, *parts))
-        drawn.append(bits_of(picture.labels[1:], 5))
+        drawn.append(planes(picture.labels[1:], 5))
     told = page.next("spread")
     hidden = [part for part in range(5) if part + 1 not in parts]
-    ratio = float(np.mean(spread_ratio(np.stack(drawn), bits_of(truth, 5))[hidden]))
+    ratio = float(np.mean(spread_ratio(np.stack(drawn), planes(truth, 5))[hidden]))
     assert told["designs"] == 60
     assert told["ratio"] == pytest.approx(ratio, rel=0.15)
     assert 0.4 <= ratio <= 1.15  # how near to 1 is for the model and its training: a minute and a half, on busy cores
