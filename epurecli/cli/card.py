@@ -8,6 +8,7 @@ import typer
 
 from epurecli.cli import console
 from epurecli.cli.completion import models_and_runs
+from epurecli.cli.options import Device
 
 
 def card(
@@ -19,7 +20,7 @@ def card(
         str, typer.Option(help="Of the weights, as model hubs name it: apache-2.0, cc-by-4.0, ...")
     ] = "unknown",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier card.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Write README.md into a run folder: data, held-out figures with floors, limits, intended use; ready for a hub."""
     from epurecli.api.card import REPORT, check_card

@@ -15,6 +15,7 @@ import typer
 from epurecli.cli import console
 from epurecli.cli.completion import models_and_runs
 from epurecli.cli.evaluate import Completions, Nll, NumSamples
+from epurecli.cli.options import Device
 from epurecli.cli.report import REPORTS, publish
 from epurecli.cli.trainings import train_all
 from epurecli.errors import UsageError
@@ -42,7 +43,7 @@ def compare(
     set_: Annotated[list[str], typer.Option("--set", help="Override a key of every config (repeatable).")] = [],  # noqa: B006
     num_samples: NumSamples = 500,
     completions: Completions = 3000,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: Device = "auto",
     nll: Nll = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default: reports/compare-<n>).")] = None,
 ) -> None:

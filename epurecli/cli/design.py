@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from epurecli.cli import console
-from epurecli.cli.completion import component_names, model_names, run_folders
+from epurecli.cli.completion import component_names, model_names
+from epurecli.cli.options import Checkpoint, Device, Runs, Which
 from epurecli.errors import UsageError
 from epurecli.types import MAX_SEED
 
@@ -50,15 +52,10 @@ def design(
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Also designs further from the data than real ones.")
     ] = False,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            help="Run folder or .safetensors file (default: the newest finished run).", autocompletion=run_folders
-        ),
-    ] = None,
-    which: Annotated[str, typer.Option(help="best or last weights of the run.")] = "best",
-    runs: Annotated[Path | None, typer.Option(help="Folder of runs (default: outputs/<model>).")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    checkpoint: Checkpoint = None,
+    which: Which = "best",
+    runs: Runs = None,
+    device: Device = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder to write (default: designs/<model>-<n>).")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")] = False,
 ) -> None:
@@ -106,7 +103,8 @@ def design(
         console.note(f"{len(found)} designs that differ were found, fewer than the {count} asked for")
     console.say(f"designs: {folder}")
     console.note(f"look at {folder / 'report.html'}; figures and their intervals: {folder / 'designs.csv'}")
-    console.note(f"simulated some? fill in {folder / 'to_simulate.csv'} and add --results {folder / 'to_simulate.csv'}")
+    table = folder / "to_simulate.csv"
+    console.note(f"simulated some? fill in {table} and add --results {shlex.quote(str(table))}")
 
 
 def predict(
@@ -114,7 +112,7 @@ def predict(
     checkpoint: Annotated[
         Path | None, typer.Option(help="Run whose data is learnt from (default: the one that drew the designs).")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: Device = "auto",
     out: Annotated[Path, typer.Option(help="CSV to write.")] = PREDICTIONS,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
@@ -203,42 +201,28 @@ def _texts(flag: str, given: Pairs) -> dict[str, str]:
 
 
 def _pairs(flag: str, given: Pairs) -> dict[str, float]:
-    return {name: _number(f"{flag} {name}", value) for name, value in _texts(flag, given).items()}
+    from epurecli.sample.conditions import parse_number
+
+    return {name: parse_number(value, f"{flag} {name}") for name, value in _texts(flag, given).items()}
 
 
 def _two(flag: str, name: str, text: str) -> tuple[float, float]:
+    from epurecli.sample.conditions import parse_number
+
     low, separator, high = text.partition(":")
     if not separator:
         raise UsageError(f"{flag} {name}={text}: expected {name}=LOW:HIGH")
-    return _number(f"{flag} {name}", low), _number(f"{flag} {name}", high)
-
-
-def _number(where: str, text: str) -> float:
-    from math import isfinite
-
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not isfinite(value):
-        raise UsageError(f"{where}: {text!r} is not a finite number")
-    return value
+    return parse_number(low, f"{flag} {name}"), parse_number(high, f"{flag} {name}")
 
 
 def _spec(path: Path) -> dict[str, Any]:
     """A brief in a file. Raises: NotFound, UsageError."""
-    import yaml
-
+    from epurecli.config.load import parse_yaml, read_source
     from epurecli.errors import NotFound
-    from epurecli.files import open_regular
 
-    try:
-        with open_regular(path) as file:
-            tree = yaml.safe_load(file.read(1 << 20))
-    except FileNotFoundError:
-        raise NotFound(f"{path}: no such file", "a brief is a YAML file: epure design writes brief.yaml") from None
-    except (yaml.YAMLError, OSError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise UsageError(f"{path}: not a brief that can be read: {' '.join(str(error).split())}") from None
+    if not path.is_file():
+        raise NotFound(f"{path}: no such file", "a brief is a YAML file: epure design writes brief.yaml")
+    tree, _ = parse_yaml(*read_source(path))
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
         raise UsageError(f"{path}: expected keys and values", "for example target: {d_rigid: 0.2}")
     return tree

@@ -9,6 +9,7 @@ import typer
 
 from epurecli.cli import console
 from epurecli.cli.completion import model_names, run_folders
+from epurecli.cli.options import Device
 from epurecli.cli.report import REPORTS, publish
 from epurecli.errors import UsageError
 
@@ -38,7 +39,7 @@ def evaluate(
     num_samples: NumSamples = 500,
     completions: Completions = 3000,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: Device = "auto",
     nll: Nll = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the report (default: reports/<name>-<n>).")] = None,
 ) -> None:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from epurecli.cli import console
-from epurecli.cli.completion import model_names, run_folders
+from epurecli.cli.completion import model_names
+from epurecli.cli.options import Checkpoint, Runs, Which
 
 
 def export(
@@ -17,13 +18,8 @@ def export(
         str, typer.Argument(help="What to export; `epure models` lists them.", autocompletion=model_names)
     ],
     onnx: Annotated[bool, typer.Option("--onnx", help="The format (the only one there is, and the default).")] = True,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            help="Run folder or .safetensors file (default: the newest finished run).", autocompletion=run_folders
-        ),
-    ] = None,
-    which: Annotated[str, typer.Option(help="best or last weights of the run.")] = "best",
+    checkpoint: Checkpoint = None,
+    which: Which = "best",
     graph: Annotated[
         list[str], typer.Option(help="Only this graph: decoder, sampler or inpaint (repeatable; default: all).")
     ] = [],  # noqa: B006
@@ -34,7 +30,7 @@ def export(
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Compare with torch before anything is left.")
     ] = True,
-    runs: Annotated[Path | None, typer.Option(help="Folder of runs (default: outputs/<model>).")] = None,
+    runs: Runs = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write (default: onnx/<model>/<run>).")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in --out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest.")] = False,

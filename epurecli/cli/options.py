@@ -7,9 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from epurecli.cli.completion import run_folders
 from epurecli.errors import CannotWrite, UsageError
 from epurecli.files import OUT_HINT, writing
+
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        help="Run folder or .safetensors file (default: the newest finished run).", autocompletion=run_folders
+    ),
+]
+Which = Annotated[str, typer.Option(help="best or last weights of the run.")]
+Runs = Annotated[Path | None, typer.Option(help="Folder of runs (default: outputs/<model>).")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 
 
 @contextmanager

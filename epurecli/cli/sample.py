@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from epurecli.cli import console
-from epurecli.cli.completion import component_names, condition_values, model_names, run_folders
+from epurecli.cli.completion import component_names, condition_values, model_names
+from epurecli.cli.options import Checkpoint, Device, Runs, Which
 from epurecli.errors import UsageError
 from epurecli.types import MAX_SEED
 
@@ -32,13 +33,8 @@ def sample(
     num_samples: Annotated[
         int | None, typer.Option(min=1, help="How many designs (default: the config's, or one per given row).")
     ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            help="Run folder or .safetensors file (default: the newest finished run).", autocompletion=run_folders
-        ),
-    ] = None,
-    which: Annotated[str, typer.Option(help="best or last weights of the run.")] = "best",
+    checkpoint: Checkpoint = None,
+    which: Which = "best",
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The same seed gives the same files.")] = 0,
     set_: Annotated[list[str], typer.Option("--set", help="How to draw: sampling.steps=50 (repeatable).")] = [],  # noqa: B006
     conditions_csv: Annotated[
@@ -75,10 +71,10 @@ def sample(
     batch_sz: Annotated[
         int | None, typer.Option(min=1, help="Designs handed to the writer at a time; never changes a design.")
     ] = None,
-    runs: Annotated[Path | None, typer.Option(help="Folder of runs (default: outputs/<model>).")] = None,
+    runs: Runs = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write (default: samples/<model>/<mode>-<n>).")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --out holds.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    device: Device = "auto",
     devices: Annotated[
         str | None,
         typer.Option(help="Processes that share the work: a number, or auto for one a GPU. The files stay the same."),

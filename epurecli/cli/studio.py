@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
 from pathlib import Path
@@ -10,9 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from epurecli.cli import console
+from epurecli.cli.options import Device
 
 if TYPE_CHECKING:
     from epurecli.api.run import Run
+
+
+FOLDER = Path("studio")
 
 
 def studio(
@@ -28,8 +33,8 @@ def studio(
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page, or only say where it is.")
     ] = True,
-    out: Annotated[Path, typer.Option(help="Folder of sessions and exports.")] = Path("studio"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    out: Annotated[Path, typer.Option(help="Folder of sessions and exports.")] = FOLDER,
+    device: Device = "auto",
 ) -> None:
     """Draw, complete, vary and choose designs in the browser. Ends with Ctrl-C; everything is kept."""
     from epurecli.cli.progress import listening
@@ -56,9 +61,9 @@ def studio(
                 )
             while not ended.wait(0.5):  # short: Windows notices Ctrl-C between waits only
                 pass
-    console.note(
-        f"the studio has ended; go on with: epure studio {' '.join(runs or [])} --session {session or opened[0].model}"
-    )
+    where = [] if out == FOLDER else ["--out", str(out)]
+    again = ["epure", "studio", *(runs or []), "--session", session or opened[0].model, *where]
+    console.note(f"the studio has ended; go on with: {shlex.join(again)}")
 
 
 def _opened(name: str, device: str) -> Run:

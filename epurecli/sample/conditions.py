@@ -34,7 +34,7 @@ def parse_settings(texts: Sequence[str], columns: Sequence[str]) -> NDArray[np.f
             raise UsageError(f"--set-condition {text}: expected name=value, for example {columns[0]}=58")
         if name in values:
             raise UsageError(f"--set-condition: {name} is given twice")
-        values[name] = _number(value, f"--set-condition {text}")
+        values[name] = parse_number(value, f"--set-condition {text}")
     return np.array([[values.get(c, np.nan) for c in columns]])
 
 
@@ -49,7 +49,7 @@ def parse_grid(text: str, columns: Sequence[str]) -> NDArray[np.float64]:  # (M,
         name = _known(name.strip(), columns)
         if not separator or name in axes:
             raise UsageError(f"--grid {part}: expected each name once, as name=start:stop:step")
-        numbers = [_number(n, f"--grid {part}") for n in spec.split(":")]
+        numbers = [parse_number(n, f"--grid {part}") for n in spec.split(":")]
         if len(numbers) == 1:
             axes[name] = np.array(numbers)
         elif len(numbers) == 3 and numbers[2] > 0 and numbers[1] >= numbers[0]:
@@ -91,14 +91,16 @@ def from_values(
         if _is_list(value):
             if len(value) != number:
                 raise UsageError(f"{name}: {len(value)} values for {number} designs")
-            table[:, index] = [_number(str(one), name) for one in value]
+            table[:, index] = [parse_number(str(one), name) for one in value]
         elif isinstance(value, tuple):
-            low, high = (_number(str(edge), f"{name}={value}") for edge in value) if len(value) == 2 else (1.0, 0.0)
+            low, high = (
+                (parse_number(str(edge), f"{name}={value}") for edge in value) if len(value) == 2 else (1.0, 0.0)
+            )
             if low > high:
                 raise UsageError(f"{name}={value}: expected a range (low, high)", "give a list for one value a design")
             table[:, index] = np.random.default_rng((seed, index)).uniform(low, high, number)
         else:
-            table[:, index] = _number(str(value), name)
+            table[:, index] = parse_number(str(value), name)
     return table
 
 
@@ -187,7 +189,8 @@ def _known(name: str, columns: Sequence[str]) -> str:
     )
 
 
-def _number(text: str, where: str) -> float:
+def parse_number(text: str, where: str) -> float:
+    """A number that somebody typed. Raises: UsageError, with `where` it stands."""
     try:
         value = float(text)
     except ValueError:
