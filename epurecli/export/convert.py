@@ -22,15 +22,22 @@ OPSETS = range(18, 24)
 _TRACED = {BATCH: 11, DRAWS: 7}  # no size that a network has: an accidental equality would be taken for a rule
 
 
-def example_inputs(graph: Graph, sizes: Mapping[str, int], rng: torch.Generator) -> tuple[Tensor, ...]:
-    """Inputs such as a sampler gives: noise, images, masks that show something, conditions that some rows lack."""
-    return tuple(
-        _example(port, [sizes[n] if isinstance(n, str) else n for n in port.shape], rng) for port in graph.inputs
-    )
+def example_inputs(
+    graph: Graph, sizes: Mapping[str, int], rng: torch.Generator, designs: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """Inputs such as a sampler gives: noise, images, masks that show something, conditions that some rows lack.
+
+    Args:
+        designs: (K, C, H, W) in [0, 1], of which images are some; None: noise, where it need not look like anything.
+    """
+    shapes = ([sizes[n] if isinstance(n, str) else n for n in port.shape] for port in graph.inputs)
+    return tuple(_example(port, shape, rng, designs) for port, shape in zip(graph.inputs, shapes, strict=True))
 
 
-def _example(port: Port, shape: list[int], rng: torch.Generator) -> Tensor:
+def _example(port: Port, shape: list[int], rng: torch.Generator, designs: Tensor | None) -> Tensor:
     uniform = torch.rand(shape, generator=rng)
+    if port.content is Content.IMAGE and designs is not None:
+        uniform = designs[torch.randint(len(designs), shape[:1], generator=rng)]
     match port.content:
         case Content.MASK:
             mask = uniform < 0.5

@@ -8,16 +8,24 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from epurecli.checkpoint import TrainedModel, read_run
 from epurecli.errors import EpureError, UsageError
 from epurecli.export.convert import OPSET, to_onnx
 from epurecli.export.manifest import MANIFEST, describe_graph, describe_model, read_manifest
 from epurecli.export.verify import compare
+from epurecli.models.contract import GenerativeModel
 from epurecli.models.graphs import Graph
+from epurecli.nn.noise import generator_noise
+from epurecli.pictures.crisp import crisp
 from epurecli.staging import staged
+from epurecli.types import Query
 from epurecli.version import __version__
 
 EXAMPLE = "example.py"
+EXAMPLES = 16  # designs that graphs are tried with
 OnProgress = Callable[[str, int, int], None]  # what is done next, with graph number .. (from 1) of ..
 
 
@@ -50,6 +58,7 @@ def export_folder(
         "components": json.dumps(facts["components"]),
         "checkpoint_sha256": trained.digest,
     }
+    designs = drawn_by(trained.model) if verify else None
     with staged(out, _replaceable(out, overwrite), last=MANIFEST) as folder:
         for number, graph in enumerate(graphs, start=1):
             report(f"{graph.name}: converting", number, len(graphs))
@@ -58,13 +67,20 @@ def export_folder(
             parity = []
             if verify:
                 report(f"{graph.name}: checking against torch", number, len(graphs))
-                parity = compare(graph, model)
+                parity = compare(graph, model, designs)
             (folder / f"{graph.name}.onnx").write_bytes(data)
             facts["graphs"][graph.name] = describe_graph(graph, data, parity)
         if "sampler" in facts["graphs"]:
             shutil.copyfile(Path(__file__).with_name(EXAMPLE), folder / EXAMPLE)
         (folder / MANIFEST).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return facts
+
+
+def drawn_by(model: GenerativeModel) -> Tensor:  # (K, C, H, W)
+    """Some designs that a model draws freely, in black and white: what its graphs may be given parts of."""
+    noise = generator_noise(torch.Generator().manual_seed(0), EXAMPLES, 1, model.device)
+    free = torch.zeros(EXAMPLES, model.cond_dim, device=model.device), torch.zeros(EXAMPLES, 1, device=model.device)
+    return torch.from_numpy(crisp(model.generate(Query(*free), noise)[0].cpu().numpy()))
 
 
 def chosen_graphs(trained: TrainedModel, names: Collection[str]) -> list[Graph]:

@@ -33,8 +33,12 @@ class Parity:
     others: int = 0
 
 
-def compare(graph: Graph, model: onnx.ModelProto) -> list[Parity]:
+def compare(graph: Graph, model: onnx.ModelProto, designs: Tensor | None = None) -> list[Parity]:
     """`onnx.checker`, then the same inputs through torch and through ONNX Runtime's CPU, at several batch sizes.
+
+    Args:
+        designs: (K, C, H, W) whose parts are given to graphs that complete some. An encoder that sees what is no
+            design answers with latents for which float32 itself is off by more than any tolerance (`docs/onnx.md`).
 
     Raises:
         EpureError: the checker rejects the model, a shape differs, values differ by more than the graph's tolerance (or
@@ -49,7 +53,7 @@ def compare(graph: Graph, model: onnx.ModelProto) -> list[Parity]:
     rng = torch.Generator().manual_seed(0)
     found, seen = [], 0
     for draws, batch in enumerate(BATCHES if graph.share == 1 else MANY, start=1):
-        expected, actual = _both(graph, session, {BATCH: batch, DRAWS: draws}, rng)
+        expected, actual = _both(graph, session, {BATCH: batch, DRAWS: draws}, rng, designs)
         if graph.share == 1:
             found.append(Parity(graph.name, batch, _difference(graph, expected, actual, batch)))
             continue
@@ -65,10 +69,10 @@ def compare(graph: Graph, model: onnx.ModelProto) -> list[Parity]:
 
 
 def _both(
-    graph: Graph, session: InferenceSession, sizes: Mapping[str, int], rng: torch.Generator
+    graph: Graph, session: InferenceSession, sizes: Mapping[str, int], rng: torch.Generator, designs: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """What torch and the runtime give for the same inputs. Raises: EpureError: of another shape."""
-    inputs = example_inputs(graph, sizes, rng)
+    inputs = example_inputs(graph, sizes, rng, designs)
     with torch.no_grad():
         expected = graph.module(*inputs)
     feeds = {port.name: value.numpy() for port, value in zip(graph.inputs, inputs, strict=True)}

@@ -65,17 +65,13 @@ class Graph:
     share: float = 1.0
 
 
-GREY_LEVEL = 4e-3  # 1 / 255: what images of 8 bits tell apart
-
-
 def graph_of_designs(name: str, module: nn.Module, inputs: tuple[Port, ...], output: Port) -> Graph:
     """A graph that draws whole designs.
 
-    A trained flow, and the posterior of a conjugate model, widen float32's rounding before the decoder sees it: up to
-    half a grey level at undecided pixels (MM-VAE+, 180 s; the others a tenth). What must not change is which part a
-    pixel belongs to.
+    A trained flow, and the posterior of a conjugate model, widen float32's rounding before the decoder sees it: up to a
+    tenth of a grey level at undecided pixels. What must not change is which part a pixel belongs to.
     """
-    return Graph(name, module, inputs, output, tolerance=GREY_LEVEL, same_owners=True)
+    return Graph(name, module, inputs, output, tolerance=1e-3, same_owners=True)
 
 
 class Drawing(Protocol):
