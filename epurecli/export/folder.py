@@ -17,7 +17,7 @@ from epurecli.export.convert import OPSET, to_onnx
 from epurecli.export.manifest import MANIFEST, describe_graph, describe_model, read_manifest
 from epurecli.export.verify import compare
 from epurecli.models.contract import GenerativeModel
-from epurecli.models.graphs import Graph
+from epurecli.models.graphs import Content, Graph
 from epurecli.nn.noise import generator_noise
 from epurecli.pictures.crisp import crisp
 from epurecli.staging import staged
@@ -58,7 +58,8 @@ def export_folder(
         "components": json.dumps(facts["components"]),
         "checkpoint_sha256": trained.digest,
     }
-    designs = drawn_by(trained.model) if verify else None
+    completes = any(port.content is Content.IMAGE for graph in graphs for port in graph.inputs)
+    designs = drawn_by(trained.model) if verify and completes else None
     with staged(out, _replaceable(out, overwrite), last=MANIFEST) as folder:
         for number, graph in enumerate(graphs, start=1):
             report(f"{graph.name}: converting", number, len(graphs))
