@@ -89,6 +89,7 @@ def describe_graph(graph: Graph, data: bytes, parity: Sequence[Parity]) -> dict[
         "inputs": [_describe(port) for port in graph.inputs],
         "output": _describe(graph.output),
         "tolerance": graph.tolerance,
+        "typical": graph.typical,
         "same_owners": graph.same_owners,
         "parity": {str(row.batch): row.difference for row in parity},
         "drawn_otherwise": sum(row.others for row in parity),

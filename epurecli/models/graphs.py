@@ -51,6 +51,7 @@ class Graph:
 
     Attributes:
         tolerance: largest difference from torch, in units of the output, or of its largest value where that is above 1.
+        typical: the same of half of the rows: rounding's tail is long, and what is wrong is wrong everywhere.
         same_owners: whether every pixel must also have the owner (see `pictures.crisp`) that it has in torch.
         share: of designs that must be so. Where a draw is made of labels, a difference of 1e-6 may tip one, and the
             steps after it follow.
@@ -60,7 +61,8 @@ class Graph:
     module: nn.Module
     inputs: tuple[Port, ...]
     output: Port
-    tolerance: float = 1e-4  # of images in [0, 1]: a fortieth of a grey level
+    tolerance: float = 1e-3  # of images in [0, 1]: a quarter of a grey level
+    typical: float = 1e-4  # a fortieth
     same_owners: bool = False
     share: float = 1.0
 
@@ -68,10 +70,11 @@ class Graph:
 def graph_of_designs(name: str, module: nn.Module, inputs: tuple[Port, ...], output: Port) -> Graph:
     """A graph that draws whole designs.
 
-    A trained flow, and the posterior of a conjugate model, widen float32's rounding before the decoder sees it: up to a
-    tenth of a grey level at undecided pixels. What must not change is which part a pixel belongs to.
+    A trained flow, the posterior of a conjugate model and many steps widen float32's rounding: by how much differs from
+    training to training, at undecided pixels of one design in a thousand by more than a grey level's quarter. What must
+    not change is which part a pixel belongs to.
     """
-    return Graph(name, module, inputs, output, tolerance=1e-3, same_owners=True)
+    return Graph(name, module, inputs, output, tolerance=1e-2, same_owners=True)
 
 
 class Drawing(Protocol):

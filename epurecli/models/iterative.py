@@ -23,9 +23,6 @@ from epurecli.types import Noise, Query
 Network = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
-# Steps after steps widen float32's rounding at soft borders: a flow trained for three minutes differs by up to 2e-3 in
-# one design of a hundred, and in the owner of no pixel. One step is held to 1e-4.
-MANY_STEPS = 1e-2
 SAME_DESIGNS = 0.98  # of draws made of labels, another runtime must give as many as torch does
 Carry = tuple[Tensor, ...]  # what one step hands to the next, the state first
 
@@ -138,7 +135,7 @@ class IterativeModel(GenerativeModel):
     def graphs(self) -> Sequence[Graph]:
         """`network`, one step's prediction, beside whole draws of the config's number of steps."""
         share = 1.0 if self.process.labels is None else SAME_DESIGNS
-        drawn = (replace(graph, tolerance=MANY_STEPS, share=share) for graph in drawing_graphs(self))
+        drawn = (replace(graph, share=share) for graph in drawing_graphs(self))
         return (network_graph(self), *drawn)
 
 
