@@ -64,35 +64,35 @@ class Chains:
 
 def chains_of(arcs: Sequence[Arc], width: int) -> Chains:
     """The vertices of the arcs (at least one) of a half section that is `width` pixels wide."""
-    pieces: list[tuple[Floats, Floats, Ints, Floats]] = []
-    pixel_area = []
-    count = 0
-    for arc in arcs:
-        corners = arc.corners - (width, 0.0)
-        along = np.diff(corners, axis=0)
-        middle, across = corners[:-1] + along / 2, along[:, ::-1] * (1, -1)
-        vertex = count + np.arange(len(middle))
-        count += len(middle)
-        if arc.closed:  # what joins its last vertex to the first counts once
-            before, after = (middle[-1], across[-1], vertex[-1], 0.0), (middle[0], across[0], vertex[0], 1.0)
-        else:  # half of what crosses the axis lies beyond it
-            before, after = (
-                (middle[k] * (-1, 1), across[k], vertex[k], 0.5) if axis else (corners[k], np.zeros(2), vertex[k], 1.0)
-                for k, axis in zip((0, -1), arc.on_axis, strict=True)
-            )
-        pieces.append((
-            np.stack([before[0], *middle, after[0]]),
-            np.stack([before[1], *across, after[1]]),
-            np.array([before[2], *vertex, after[2]]),
-            np.array([before[3], *np.ones(len(middle) - 1), after[3], 0.0]),
-        ))  # fmt: skip
-        pixel_area.append(cross(corners[:-1], corners[1:]).sum() / 2)
-    base, slide, vertex, weight = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
-    lengths = np.array([len(arc.corners) + 1 for arc in arcs])
-    ends = np.cumsum(lengths)
-    places = np.setdiff1d(np.arange(ends[-1]), [ends - 1, ends - lengths])
-    owner = np.repeat(np.arange(len(arcs)), lengths)
-    return Chains(base, slide, vertex, owner, places, weight[:-1], np.array(pixel_area))
+    corners = np.concatenate([arc.corners for arc in arcs]) - (width, 0.0)
+    cracks = np.array([len(arc.corners) - 1 for arc in arcs])
+    end = np.delete(np.arange(len(corners)), np.cumsum(cracks + 1) - cracks - 1)  # the corner where each crack ends
+    along = corners[end] - corners[end - 1]
+    middle, across = corners[end - 1] + along / 2, along[:, ::-1] * (1, -1)
+    pixel_area = np.bincount(np.repeat(np.arange(len(arcs)), cracks), cross(corners[end - 1], corners[end])) / 2
+
+    past = np.cumsum(cracks + 2)  # of the points of each arc
+    heads, tails = past - cracks - 2, past - 1
+    places = np.delete(np.arange(past[-1]), np.concatenate([heads, tails]))
+    base, slide = np.zeros((2, past[-1], 2))
+    vertex, weight = np.zeros(past[-1], np.int64), np.ones(past[-1])
+    base[places], slide[places], vertex[places] = middle, across, np.arange(len(middle))
+    weight[tails] = 0  # from one arc to the next
+    last = np.cumsum(cracks) - 1
+    first = last - cracks + 1
+    closed, axis = np.array([arc.closed for arc in arcs]), np.array([arc.on_axis for arc in arcs]).T
+    # Of a ring what joins its last vertex to the first counts once; half of what crosses the axis lies beyond it.
+    for points, near, far, junction, on_axis, segment, joins in (
+        (heads, first, last, end[first] - 1, axis[0], heads, 0.0),
+        (tails, last, first, end[last], axis[1], tails - 1, 1.0),
+    ):
+        partner = np.where(closed, far, near)
+        mirrored = np.where(on_axis[:, None], (-1, 1), (1, 1))
+        slides = (closed | on_axis)[:, None]
+        base[points] = np.where(slides, middle[partner] * mirrored, corners[junction])
+        slide[points], vertex[points] = np.where(slides, across[partner], 0.0), partner
+        weight[segment] = np.where(closed, joins, np.where(on_axis, 0.5, 1.0))
+    return Chains(base, slide, vertex, np.repeat(np.arange(len(arcs)), cracks + 2), places, weight[:-1], pixel_area)
 
 
 def cross(a: Floats, b: Floats) -> Floats:

@@ -112,10 +112,10 @@ def draw(
     bottom = int(rows[-1]) + 1 if len(rows) else height
     decimals = DIGITS - ceil(log10(style.pixel))
 
-    def placed(points: Floats) -> Floats:
-        return np.round((points * (1, -1) + (0, bottom)) * style.pixel, decimals)
-
-    half = [(placed(b.points), b) for b in find_borders(labels, style.smooth)]
+    found = find_borders(labels, style.smooth)
+    points = np.concatenate([np.empty((0, 2)), *(b.points for b in found)])
+    placed = np.round((points * (1, -1) + (0, bottom)) * style.pixel, decimals)
+    half = list(zip(np.split(placed, np.cumsum([len(b.points) for b in found])[:-1]), found, strict=bool(found)))
     borders = [Line(points, b.left, b.right) for points, b in half] if style.half else _mirrored(half)
     edges = borders + (_axis_edges(half, labels[:, -1]) if style.half else [])
     left, lower, right = -width * style.pixel, (bottom - height) * style.pixel, 0 if style.half else width * style.pixel
@@ -156,7 +156,9 @@ def _parts(edges: Sequence[Line], count: int) -> tuple[MultiPolygon, ...]:
         for start, end in pairwise(places):
             owner[start, end], owner[end, start] = line.left, line.right
     polygons: list[list[Any]] = [[] for _ in range(count + 1)]
-    faces = shapely.polygonize([shapely.LineString(line.points) for line in edges]).geoms
+    line_of = np.repeat(np.arange(len(edges)), [len(line.points) for line in edges])
+    points = np.concatenate([np.empty((0, 2)), *(line.points for line in edges)])
+    faces = shapely.polygonize(shapely.linestrings(points, indices=line_of)).geoms
     for face in shapely.orient_polygons(list(faces)):
         start, end = face.exterior.coords[:2]
         polygons[owner[start, end]].append(face)
