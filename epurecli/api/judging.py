@@ -13,7 +13,7 @@ from epurecli.api.sampling import sampling_of
 from epurecli.checkpoint import TrainedModel, read_metrics
 from epurecli.data.dataset import Dataset
 from epurecli.data.loader import epoch_batches
-from epurecli.errors import UsageError
+from epurecli.errors import DataError, UsageError
 from epurecli.evaluate import (
     Better,
     Designs,
@@ -50,12 +50,17 @@ BOUND_BATCH = 32
 DRAWS = 10  # of each completed design
 COMPLETED = 3000  # designs that are completed to judge the draws, shared by the subsets of given components
 FEWEST = 100  # of one subset
+FEWEST_WHOLE = 10  # designs that lack nothing
 BEYOND = 0.1  # requests beyond the training range, as a share of all
 
 
 def reference_of(dataset: Dataset, most: int = 5000) -> Reference:
     """The whole designs that samples are held against: the test split, and up to `most` training designs."""
     whole, test = dataset.whole(dataset.train), dataset.whole(dataset.test)
+    for name, rows, kept in (("training", dataset.train, whole), ("test", dataset.test, test)):
+        if len(kept) < min(len(rows), FEWEST_WHOLE):
+            problem = f"{len(kept)} of the {len(rows):,} {name} designs lack no component"
+            raise DataError(f"{problem}: sets are judged on whole designs, {FEWEST_WHOLE} at least")
     train = whole[:: max(1, len(whole) // most)]
     real = [Designs(dataset.raw_images(rows), dataset.conditions[rows]) for rows in (test, train)]
     return fit_reference(real[0], real[1], dataset.components, dataset.scaler.columns, np.random.default_rng(0))
@@ -74,7 +79,8 @@ def judge_model(
 ) -> Report:
     """Unconditional designs as a set, conditional ones at the test designs' conditions (and beyond), and completions.
 
-    Completions hide one component of each test design in turn, drawn ten times. `nll` adds the held-out bound.
+    Completions hide one component of each test design in turn, drawn ten times; a design that lacks some is judged by
+    the hidden one. All else is judged on whole designs. `nll` adds the held-out bound.
 
     Args:
         completions: test designs that are completed at most; every subset of given components gets `FEWEST` of them.
@@ -91,21 +97,24 @@ def judge_model(
         asked = np.concatenate([dataset.conditions[rng.choice(dataset.test, count - len(beyond))], beyond])
         request = Request(Mode.CONDITIONAL, Numbered(count), seed, crisp=_crisp(trained), conditions=asked)
         conditional = Designs(_drawn(trained, request, device).images, asked)
-    parts = len(dataset.components)
-    if parts > 1 and Mode.INPAINTING in trained.model.modes:
-        rows = _some(dataset.whole(dataset.test), completions)
-        mask = np.ones((len(rows), parts), bool)
-        mask[np.arange(len(rows)), np.arange(len(rows)) % parts] = False
-        inpainted = Inpainted(complete(trained, dataset, rows, mask, seed, device), dataset.raw_images(rows), mask)
+    if len(dataset.components) > 1 and Mode.INPAINTING in trained.model.modes:
+        rows = _some(_in_parts(dataset), completions)
+        known = _known(dataset, rows)
+        mask = one_hidden(known)
+        draws = complete(trained, dataset, rows, mask, seed, device)
+        inpainted = Inpainted(draws, dataset.raw_images(rows), mask, ~known)
     name = trained.config.model.type
     honest = _completions(trained, dataset, reference, seed, device, completions) if inpainted is not None else ()
     report = evaluate(
         samples, reference, conditional=conditional, inpainted=inpainted, model=name, seed=trained.config.training.seed
     )
+    lacking, count = len(dataset.test) - len(reference.test), len(dataset.test)
+    note = f"{lacking:,} of {count:,} test designs lack components: only completions are judged on them."
     album = portray(samples, reference, conditional=conditional, inpainted=inpainted)
     return replace(
         report,
         metrics=(*report.metrics, *honest, *bound),
+        notes=(*report.notes, *([note] if lacking else [])),
         losses=losses_of(trained),
         album=album,
         weights=trained.digest,
@@ -116,9 +125,32 @@ def judge_model(
 def blocks_to_draw(dataset: Dataset, count: int, completions: int = COMPLETED) -> int:
     """Draws of blocks of designs that judging takes: free and conditional ones, and completions from all subsets."""
     chosen, whole = len(subsets(len(dataset.components))), len(dataset.whole(dataset.test))
+    one_each = min(len(_in_parts(dataset)), completions)
     completed = min(whole, max(FEWEST, completions // max(1, chosen)))
-    draws = DRAWS * (chosen * -(-completed // BLOCK) + -(-min(whole, completions) // BLOCK))
+    draws = DRAWS * (chosen * -(-completed // BLOCK) + -(-one_each // BLOCK))
     return draws + 2 * -(-count // BLOCK)
+
+
+def one_hidden(known: NDArray[np.bool_]) -> NDArray[np.bool_]:  # (B, C) -> (B, C)
+    """What is given of designs of which one component is hidden, another one from design to design.
+
+    Args:
+        known: the components that each design has, one at least.
+    """
+    order = known.cumsum(1)  # of the known ones, from 1
+    chosen: NDArray[np.int64] = np.arange(len(known)) % known.sum(1) + 1
+    given: NDArray[np.bool_] = known & (order != chosen[:, None])
+    return given
+
+
+def _known(dataset: Dataset, rows: NDArray[np.int64]) -> NDArray[np.bool_]:  # (B, C)
+    return np.ones((len(rows), len(dataset.components)), bool) if dataset.known is None else dataset.known[rows]
+
+
+def _in_parts(dataset: Dataset) -> NDArray[np.int64]:
+    """The test designs that have a component to give and another to hide."""
+    rows: NDArray[np.int64] = dataset.test[_known(dataset, dataset.test).sum(1) > 1]
+    return rows
 
 
 def _some(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -34,6 +34,12 @@ class Inpainted:
     draws: NDArray[np.generic]  # (B, S, C, H, W) the completed designs, values as in `Designs`
     truth: NDArray[np.generic]  # (B, C, H, W) the designs that were hidden in part
     mask: Bits  # (B, C) True = observed
+    lacking: Bits | None = None  # (B, C) True = hidden, and the truth has none: not judged
+
+    @property
+    def judged(self) -> Bits:
+        """(B, C) the hidden components of which the truth is known."""
+        return ~self.mask if self.lacking is None else ~(self.mask | self.lacking)
 
 
 def as_bits(image: NDArray[np.generic], name: str, dimensions: int = 4) -> Bits:

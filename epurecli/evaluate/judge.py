@@ -166,10 +166,11 @@ def _conditioning(conditional: Designs, reference: Reference) -> tuple[Metric, .
 def _inpainting(inpainted: Inpainted, reference: Reference) -> tuple[Metric, ...]:
     draws, truth = inpaint.check(inpainted)
     check_sets(**{"inpainting truth": truth, "test": reference.test})
-    mask, names = inpainted.mask, reference.components
+    mask, names, judged = inpainted.mask, reference.components, inpainted.judged
     count = min(draws.shape[1], len(reference.train))
     found = inpaint.nearest_completions(truth, mask, reference.train, count)
-    return with_floor(inpaint.inpainting(draws, truth, mask, names), inpaint.inpainting(found, truth, mask, names))
+    answers = (inpaint.inpainting(drawn, truth, mask, names, judged) for drawn in (draws, found))
+    return with_floor(*answers)
 
 
 def _histograms(bits: Bits, nearest: NDArray[np.intp], reference: Reference) -> tuple[Histogram, ...]:

@@ -98,7 +98,7 @@ class _Illustrator:
 
     def completed(self, inpainted: Inpainted) -> Gallery:
         draws, truth = check(inpainted)
-        value = design_iou(draws, truth, inpainted.mask)
+        value = design_iou(draws, truth, inpainted.judged)
         cards = [self.completed_card(inpainted, i, value[i]) for i in range(min(SHOWN, len(value)))]
         text = "What was given, three draws, what most of ten say, the true design, where draws differ (darker: more)."
         return Gallery("Completed", text, (*cards,))
@@ -123,7 +123,7 @@ class _Illustrator:
 
     def nearest_to_the_truth(self, inpainted: Inpainted) -> list[Gallery]:
         draws, truth = check(inpainted)
-        value = design_iou(draws, truth, inpainted.mask)
+        value = design_iou(draws, truth, inpainted.judged)
         what = "IoU of the hidden parts, mean over completions"
         return _best_and_worst("Completions", what, value, True, lambda i: self.completed_card(inpainted, i, value[i]))
 
@@ -163,8 +163,12 @@ class _Illustrator:
             self.section("truth", truth),
             Picture("uncertainty", png_of(heat(mirrored(_levels(draws).std(0) / 255, self.mirror)))),
         )
-        hidden = ", ".join(np.array(self.reference.components)[~given])
-        return Card(pictures, f"design {i}: {hidden} hidden; IoU {iou:.3f} over {len(draws)} completions")
+        names, judged = np.array(self.reference.components), inpainted.judged[i]
+        lacking = names[~given & ~judged]
+        said = f"{', '.join(names[judged])} hidden"
+        if len(lacking):
+            said += f", {', '.join(lacking)} lacking"
+        return Card(pictures, f"design {i}: {said}; IoU {iou:.3f} over {len(draws)} completions")
 
     def section(self, label: str, image: NDArray[np.generic]) -> Picture:
         return Picture(label, png_of(overlay(mirrored(_levels(image), self.mirror))))

@@ -63,11 +63,11 @@ def test_spread_is_zero_for_equal_draws_and_unbiased_in_their_number() -> None:
     rng = np.random.default_rng(0)
     draws = rng.random((400, 12, 1, 4, 4)) < 0.5
     mask = np.zeros((400, 1), bool)
-    few, many = np.nanmean(spread(draws[:, :2], mask)), np.nanmean(spread(draws, mask))
+    few, many = np.nanmean(spread(draws[:, :2], ~mask)), np.nanmean(spread(draws, ~mask))
     assert few == pytest.approx(1.0, abs=0.05)  # 16 pixels differ with probability 1/2, the area is 8
     assert many == pytest.approx(1.0, abs=0.05)
-    assert spread(np.repeat(draws[:, :1], 3, 1), mask).tolist() == [0.0] * 400
-    assert np.isnan(spread(np.zeros((1, 2, 1, 4, 4), bool), mask[:1])).all()
+    assert spread(np.repeat(draws[:, :1], 3, 1), ~mask).tolist() == [0.0] * 400
+    assert np.isnan(spread(np.zeros((1, 2, 1, 4, 4), bool), ~mask[:1])).all()
 
 
 def test_looking_up_takes_the_hidden_part_of_the_nearest_observed_one() -> None:
@@ -90,3 +90,24 @@ def test_what_does_not_belong_together_is_refused() -> None:
         check(Inpainted(truth[:, None], truth, np.zeros((2, 2), np.int64)))
     with pytest.raises(DataError, match="design 1 has no hidden component"):
         check(Inpainted(truth[:, None], truth, np.array([[True, False], [True, True]])))
+
+
+def test_what_the_truth_lacks_is_not_judged() -> None:
+    """Neither given nor known: whatever is drawn in its place counts in no figure, and is no change either."""
+    truth = np.concatenate([bars((4, 6), (4, 6)), bars((3, 3), (3, 3))], 1)  # four parts; the last two may lack
+    mask = np.array([[True, False, False, True], [False, True, True, True]])
+    lacking = np.array([[False, False, True, False], [False, False, False, False]])
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(2):
+        draws = np.repeat(truth[:, None], 3, 1)
+        draws[:, 0, 1] = False
+        draws[0, :, 2] = rng.random((3, 1, 12)) < 0.5
+        asked = Inpainted(draws, truth, mask, lacking)
+        assert asked.judged.tolist() == [[False, True, False, False], [True, False, False, False]]
+        found.append({m.name: m.value for m in inpainting(*check(asked), mask, ("a", "b", "c", "d"), asked.judged)})
+    assert found[0] == found[1]
+    assert set(found[0]) >= {"iou of a", "iou of b"}
+    assert not set(found[0]) & {"iou of c", "iou of d"}
+    with pytest.raises(DataError, match="design 0 has no hidden component"):
+        check(Inpainted(draws, truth, mask, ~mask))
