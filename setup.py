@@ -56,6 +56,7 @@ def sources(cuda: bool) -> list[Path]:
     names = [
         "bindings.cpp",
         "arguments.cpp",
+        "tensors.cpp",
         "cpu/pool.cpp",
         "cpu/masks.cpp",
         "cpu/dispatch.cpp",

@@ -7,44 +7,6 @@
 #include "cpu/pool.h"
 
 namespace epure {
-namespace {
-
-constexpr const char* kNames[kDtypes] = {"float32", "float64", "int32", "int64", "bool"};
-
-py::object owned(PyObject* found) {
-  if (!found) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(found);
-}
-
-// What is asked of torch, whose headers this module does not include. Made at the first call, when torch has long been
-// imported; never destroyed, as the interpreter may go first.
-struct Torch {
-  PyObject *tensor, *dtypes[kDtypes];
-  PyObject *dtype, *numel, *is_contiguous, *is_cpu, *is_cuda, *data_ptr;  // names of members
-  Torch() {
-    const py::module_ torch = py::module_::import("torch");
-    tensor = py::object(torch.attr("Tensor")).release().ptr();
-    for (int i = 0; i < kDtypes; ++i) dtypes[i] = py::object(torch.attr(kNames[i])).release().ptr();
-    dtype = PyUnicode_InternFromString("dtype");
-    numel = PyUnicode_InternFromString("numel");
-    is_contiguous = PyUnicode_InternFromString("is_contiguous");
-    is_cpu = PyUnicode_InternFromString("is_cpu");
-    is_cuda = PyUnicode_InternFromString("is_cuda");
-    data_ptr = PyUnicode_InternFromString("data_ptr");
-  }
-  static const Torch& get() {
-    static const Torch* known = nullptr;
-    if (!known) known = new Torch;
-    return *known;
-  }
-  bool is_tensor(PyObject* value) const {
-    const int found = PyObject_IsInstance(value, tensor);
-    if (found < 0) throw py::error_already_set();
-    return found;
-  }
-};
-
-}  // namespace
 
 long padded_rows(long rows, bool is_double, bool is_cuda) {
   const long lanes = is_cuda ? 1 : is_double ? instruction_set().f64.lanes : instruction_set().f32.lanes;
@@ -71,18 +33,17 @@ Arguments::Arguments(const std::string& operation, const std::vector<int>& sizes
   offset.resize(shape.np, shape.k);
   shape.start = start.data();
   shape.offset = offset.data();
-  const Torch& torch = Torch::get();
   this->given.reserve(given.size());
   PyObject *name, *value;
   for (Py_ssize_t at = 0; PyDict_Next(given.ptr(), &at, &name, &value);) {
     const char* text = PyUnicode_AsUTF8(name);
     if (!text) throw py::error_already_set();
     this->given.push_back({text, value, false});
-    if (first || !torch.is_tensor(value)) continue;
-    const py::object dtype = owned(PyObject_GetAttr(value, torch.dtype));
-    is_double = dtype.ptr() == torch.dtypes[kFloat64];
-    if (!is_double && dtype.ptr() != torch.dtypes[kFloat32]) continue;
-    is_cuda = owned(PyObject_GetAttr(value, torch.is_cuda)).ptr() == Py_True;
+    if (first || !is_tensor(value)) continue;
+    const Tensor seen = look_at(value);
+    if (seen.dtype != kFloat32 && seen.dtype != kFloat64) continue;
+    is_double = seen.dtype == kFloat64;
+    is_cuda = seen.is_cuda;
     first = text;
   }
 }
@@ -131,26 +92,22 @@ void Arguments::fill(std::initializer_list<Field> table) {
 }
 
 std::uintptr_t Arguments::address(const Field& field, PyObject* tensor) const {
-  const Torch& torch = Torch::get();
   const auto but = [&](const std::string& got) {
     return sentence(field.name, "expected " + std::to_string(field.count) + " contiguous numbers of torch." +
-                                    kNames[field.dtype] + (is_cuda ? " on the GPU" : " on the CPU") + ", got " + got);
+                                    kDtypeNames[field.dtype] + (is_cuda ? " on the GPU" : " on the CPU") + ", got " + got);
   };
-  if (!torch.is_tensor(tensor)) throw py::type_error(but(Py_TYPE(tensor)->tp_name));
-  const py::object dtype = owned(PyObject_GetAttr(tensor, torch.dtype));
-  if (dtype.ptr() != torch.dtypes[field.dtype])
-    throw py::type_error(but(std::string(py::str(dtype)) + (first ? std::string(" (the first tensor: ") + first + ")" : "")));
-  if (owned(PyObject_GetAttr(tensor, is_cuda ? torch.is_cuda : torch.is_cpu)).ptr() != Py_True)
-    throw py::value_error(but("a tensor on another device"));
-  const long count = PyLong_AsLong(owned(PyObject_CallMethodNoArgs(tensor, torch.numel)).ptr());
-  if (count == 0 && field.traits & kOptional) return 0;
-  if (count != field.count) throw py::value_error(but(std::to_string(count)));
-  if (owned(PyObject_CallMethodNoArgs(tensor, torch.is_contiguous)).ptr() != Py_True)
-    throw py::value_error(but("a strided tensor"));
-  const std::size_t found = PyLong_AsSize_t(owned(PyObject_CallMethodNoArgs(tensor, torch.data_ptr)).ptr());
-  if (PyErr_Occurred()) throw py::error_already_set();
-  if (field.traits & kAligned && found % 64) throw py::value_error(but("an address that is no multiple of 64 bytes"));
-  return found;
+  if (!is_tensor(tensor)) throw py::type_error(but(Py_TYPE(tensor)->tp_name));
+  const Tensor seen = look_at(tensor);
+  if (seen.dtype != field.dtype)
+    throw py::type_error(but(std::string(py::str(py::handle(tensor).attr("dtype"))) +
+                             (first ? std::string(" (the first tensor: ") + first + ")" : "")));
+  if (!(is_cuda ? seen.is_cuda : seen.is_cpu)) throw py::value_error(but("a tensor on another device"));
+  if (seen.count == 0 && field.traits & kOptional) return 0;
+  if (seen.count != field.count) throw py::value_error(but(std::to_string(seen.count)));
+  if (!seen.is_contiguous) throw py::value_error(but("a strided tensor"));
+  if (field.traits & kAligned && seen.address % 64)
+    throw py::value_error(but("an address that is no multiple of 64 bytes"));
+  return seen.address;
 }
 
 double Arguments::number(const char* name) {

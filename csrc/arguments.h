@@ -12,12 +12,10 @@
 #include <vector>
 
 #include "calls.h"
+#include "tensors.h"
 
 namespace epure {
 
-namespace py = pybind11;
-
-enum Dtype { kFloat32, kFloat64, kInt32, kInt64, kBool, kDtypes };
 template <class T>
 constexpr Dtype dtype_of = kInt64;
 template <>

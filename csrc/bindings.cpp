@@ -82,6 +82,7 @@ PYBIND11_MODULE(_epure_native, m) {
   m.def("elbo_kept", &elbo_kept);
   m.def("evidence_kept", &evidence_kept);
   m.def("share_openmp", &share_openmp, "Run on torch's OpenMP pool: the address of its GOMP_parallel, 0 for own threads.");
+  m.def("exchange_through", &exchange_through, "Look at tensors through torch's DLPack capsule; None: by their members.");
   m.def("pool", &pool_name);
   m.def("isa", [] { return std::string(instruction_set().name); });
   define_cuda(m);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -13,16 +13,21 @@ SIZES = (3, 2, 4)
 ROWS, SIZE, COUPLING = 5, sum(SIZES), 26
 
 
-@pytest.fixture
-def run() -> Callable[..., int]:
-    """Call an operation with three rows of arguments that fit, some of them changed or (by `...`) left out."""
-    from epurecli.gmrf.native.extension import run
+@pytest.fixture(params=["__dlpack_c_exchange_api__", "as in older torch"])
+def run(request: pytest.FixtureRequest) -> Iterator[Callable[..., int]]:
+    """Call an operation with three rows of arguments that fit, some of them changed or (by `...`) left out.
+
+    Tensors are looked at in both ways that there are.
+    """
+    from epurecli.gmrf.native.extension import ext, run
 
     def call(operation: str, **changes: object) -> int:
         fields = FITTING[operation]() | changes
         return run(operation, SIZES, ROWS, {name: value for name, value in fields.items() if value is not ...})
 
-    return call
+    ext.exchange_through(getattr(torch.Tensor, request.param, None))
+    yield call
+    ext.exchange_through(getattr(torch.Tensor, "__dlpack_c_exchange_api__", None))
 
 
 def rand(*shape: int) -> Tensor:
@@ -122,3 +127,25 @@ def test_operations_have_names() -> None:
         run("assemble", (3, 0), ROWS, assembly())
     with pytest.raises(ValueError, match="rows: expected 0 or more, got -1"):
         run("assemble", SIZES, -1, assembly())
+
+
+def test_whatever_a_tensor_is_both_ways_see_the_same() -> None:
+    """Addresses and all: a result lands in the very tensor, be it a view, of one row, or a parameter with a gradient."""
+    from epurecli.gmrf.native.extension import ext, run
+
+    found = []
+    for capsule in (getattr(torch.Tensor, "__dlpack_c_exchange_api__", None), None):
+        ext.exchange_through(capsule)
+        torch.manual_seed(0)
+        fields = evidence()
+        block = torch.zeros(3, ROWS, SIZE)
+        fields["mean"] = block[1]
+        fields["prior_mean"] = torch.nn.Parameter(fields["prior_mean"])
+        fields["prior_tril"] = torch.eye(SIZE)[None].expand(1, SIZE, SIZE)
+        assert run("evidence", SIZES, ROWS, fields) == -1
+        assert not block[0].any()
+        assert not block[2].any()
+        found.append(block[1].clone())
+    ext.exchange_through(getattr(torch.Tensor, "__dlpack_c_exchange_api__", None))
+    assert found[0].abs().min() > 0
+    assert torch.equal(*found)

@@ -35,6 +35,7 @@ def share_torch_threads() -> None:
 
 
 share_torch_threads()
+ext.exchange_through(getattr(torch.Tensor, "__dlpack_c_exchange_api__", None))
 
 
 def describe() -> str:
