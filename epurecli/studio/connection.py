@@ -24,7 +24,7 @@ from epurecli.studio.room import Room
 from epurecli.studio.searching import search
 
 MOST = 8  # pages at once
-COMMENT_S, PAUSE_S = 0.15, 0.03  # seconds between comments while a hand moves, and without an event until it rests
+COMMENT_S, PAUSE_S = 0.5, 0.05  # seconds between comments while a hand moves, and without an event until it rests
 MOST_WAITING = 1000  # facts that a page may wait for: of all that is kept, twice
 TOO_MANY = f"{MOST} pages are open already: close one of them"
 
@@ -131,8 +131,8 @@ class Connection:
     async def _work(self) -> None:
         while True:
             await self._awake.wait()
-            self._awake.clear()
             while self._waiting:
+                self._awake.clear()  # what comes from now on is newer
                 key = "draw" if "draw" in self._waiting else next(iter(self._waiting))
                 message = self._waiting.pop(key)
                 picture = await self._loop.run_in_executor(self._room.worker, self._compute, message)
@@ -142,6 +142,7 @@ class Connection:
                 await self._loop.run_in_executor(self._room.worker, self._comment, message, picture)
                 await self._out.join()
                 self._commented = self._loop.time()
+            self._awake.clear()
 
     async def _goes_on(self) -> bool:
         """Whether the hand goes on moving: then pictures come first, and what is said of them only now and then."""

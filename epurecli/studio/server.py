@@ -106,7 +106,9 @@ class Server:
 
 def _bound(port: int) -> socket.socket:
     """Raises: UsageError."""
-    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # The protocol is named, for asyncio turns Nagle's algorithm off where it is: else a small message, such as that the
+    # session is saved, holds the next picture back for 40 ms, until the browser has acknowledged it.
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if os.name == "posix":  # where it lets a server come back at once, and nobody share the port
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
