@@ -144,9 +144,10 @@ def resolve(
 
     Raises: NotFound, ConfigError, DataError; UsageError: a config of another model.
     """
-    sections = {}
+    sections, extra = {}, []
     if data is not None:
         sections["data"] = infer_data(data, overrides, listener)
+        extra.append("model.cond_dim=null")  # what a file states is of its own columns
     if config is None:
         real = data is None and EPURE_CSV.is_file()
         config = f"{model}_epure_full" if real else f"{model}_toy"
@@ -158,7 +159,7 @@ def resolve(
             listener.note(
                 f"config {config} on the built-in toy tyres: there is no {EPURE_CSV} here (--data DIR takes a folder)"
             )
-    extra = list(overrides)
+    extra += overrides
     if seed is not None:
         extra += [f"training.seed={seed}"]
     if budget is not None:

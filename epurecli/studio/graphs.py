@@ -17,6 +17,8 @@ from epurecli.export.folder import onnx_folder
 from epurecli.threads import cores
 from epurecli.types import Mode
 
+MOST_THREADS = 8  # two dozen small designs keep no more busy
+
 
 def worthwhile(run: Run) -> bool:
     """Whether ONNX Runtime is the faster one: not beside a GPU. Of models that draw in steps torch is kept, whose steps
@@ -64,13 +66,13 @@ class Export:
 
 
 def backend_of(run: Run, folder: Path) -> Backend:
-    """The graphs of a folder, opened. One core is left to the page and the server.
+    """The graphs of a folder, opened.
 
     Raises: NotFound, CheckpointError: no graphs of these weights.
     """
     from epurecli.export.runtime import OnnxSampler
 
-    sampler = OnnxSampler(folder, cuda=False, threads=max(1, len(cores()) - 1))
+    sampler = OnnxSampler(folder, cuda=False, threads=min(len(cores()), MOST_THREADS))
     sampler.require_checkpoint(run.trained.digest)
     for graph in _graphs(run):
         sampler.session(graph)

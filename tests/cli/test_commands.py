@@ -199,3 +199,17 @@ def test_designs_that_lack_components_train_every_posterior(posterior: str, epur
     assert result.code == 0, result.err
     assert "2 of 60 designs lack some components (bt 1, fpu 1;" in result.err
     assert ("2 designs that lack components are left out" in result.err) == (posterior == "assembled")
+
+
+def test_a_config_that_states_its_conditions_number_takes_data_with_others(tmp_path: Path) -> None:
+    """What a shipped file says of its own columns is no statement about yours; what you say yourself is."""
+    from epurecli.api.training import resolve
+    from epurecli.data.toy import make_toy
+    from epurecli.errors import ConfigError
+
+    make_toy(tmp_path / "toys", 60, 0)
+    config = resolve("vae", "vae_epure_matched", tmp_path / "toys")
+    assert len(config.data.condition_columns) == 6
+    assert config.model.cond_dim in (None, 6)
+    with pytest.raises(ConfigError, match=r"model.cond_dim is 2, but data.condition_columns names 6"):
+        resolve("vae", "vae_epure_matched", tmp_path / "toys", ["model.cond_dim=2"])

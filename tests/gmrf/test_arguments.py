@@ -130,7 +130,7 @@ def test_operations_have_names() -> None:
 
 
 def test_whatever_a_tensor_is_both_ways_see_the_same() -> None:
-    """Addresses and all: a result lands in the very tensor, be it a view, of one row, or a parameter with a gradient."""
+    """Addresses and all: a result lands in the very tensor, be it a view, of one row, a parameter with a gradient."""
     from epurecli.gmrf.native.extension import ext, run
 
     found = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -190,3 +191,35 @@ def test_counting() -> None:
     labels = np.array([[[0, 1], [2, 2]], [[1, 1], [0, 2]]], np.uint8)
     np.testing.assert_array_equal(counted(labels, 2), [[[1, 2], [0, 0]], [[0, 0], [1, 2]]])
     assert UNSAID == 255
+
+
+def test_while_a_hand_moves_pictures_come_and_words_wait(
+    page_of: Page, run: epure.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is said of a picture takes longer than the picture: said of each, it would hold the next one back."""
+    from epurecli.studio import connection
+
+    page_of.draw(blank(run))
+    monkeypatch.setattr(connection, "COMMENT_S", 1e9)
+    monkeypatch.setattr(connection, "PAUSE_S", 3.0)
+    page_of.next("facts")
+    asked = [page_of.send(kind="draw", document=blank(run).model_copy(update={"seed": 1}).model_dump(mode="json"))]
+    said: list[int] = []
+    while True:
+        data = page_of.socket.recv(20)
+        if isinstance(data, str):
+            message = json.loads(data)
+            if message["kind"] == "facts":
+                said.append(message["seq"])
+                break
+        elif len(asked) < 8:
+            document = blank(run).model_copy(update={"seed": len(asked)})
+            asked.append(page_of.send(kind="draw", document=document.model_dump(mode="json")))
+    assert said == asked[-1:]
+
+
+def test_small_messages_do_not_hold_pictures_back(server: Server) -> None:
+    """asyncio turns Nagle's algorithm off for sockets whose protocol is named, and for no others."""
+    import socket
+
+    assert server._socket.proto == socket.IPPROTO_TCP
