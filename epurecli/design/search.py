@@ -14,6 +14,7 @@ from epurecli.design.known import KnownDesigns
 from epurecli.design.predictor import Predictions, Predictor
 from epurecli.design.propose import Candidates, Given, propose
 from epurecli.design.refine import refine
+from epurecli.design.vary import can_vary, vary
 from epurecli.listener import QUIET, Listener
 
 _AS_GOOD = 0.25  # standard deviations: of one objective, what is no worse than the best
@@ -28,13 +29,14 @@ class Effort:
     """How hard to search. Counts are of one round; a round follows where the last one has found too few."""
 
     proposals: int = 512  # a multiple of what is drawn at once on any device
-    refined: int = 40
+    refined: int = 40  # designs whose noise is moved along the gradient
     steps: int = 30
     rounds: int = 3
+    varied: int = 0  # designs of which, from the second round on, parts are drawn anew
 
 
 QUICK = Effort()
-IN_STEPS = Effort(proposals=256, refined=0, rounds=2)  # a draw of many steps costs as much as many draws
+IN_STEPS = Effort(proposals=256, refined=0, varied=8, rounds=4)  # a draw of many steps costs as much as many draws
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,13 +75,18 @@ class Search:
         for turn in range(effort.rounds):
             self.listener.progress("searching", turn, effort.rounds)
             numbers = range(turn * effort.proposals, (turn + 1) * effort.proposals)
-            new = propose(self.trained, goals, values, numbers, self.seed, self.given)
+            if found is not None and predicted is not None and self._varies(found):
+                start = found[self.shortlist(goals, found, predicted, effort.varied)]
+                new = vary(self.trained, start, numbers, self.seed, self.given)
+            else:
+                new = propose(self.trained, goals, values, numbers, self.seed, self.given)
             told = self.predictor(new.bits)
             if found is not None and predicted is not None:
                 new, told = found + new, predicted + told
             found, predicted = new, told
             if effort.refined:
-                start = found[self.shortlist(goals, found, predicted)]
+                fresh = np.flatnonzero(~np.isin(found.number, found.number[found.refined]))
+                start = found[fresh[self.shortlist(goals, found[fresh], predicted[fresh], effort.refined)]]
                 asked = self.predictor, goals, start, self.seed, self.given, effort.steps, self.known.valid
                 better = refine(self.trained, *asked)
                 if better is not None:
@@ -96,18 +103,17 @@ class Search:
         places = [self.known.columns.index(name) for name in goals.columns]
         return self.known.values[:, places]
 
-    def shortlist(self, goals: Goals, found: Candidates, predicted: Predictions) -> NDArray[np.intp]:
-        """Candidates to refine: the nearest to what is wanted that have not been, and that differ."""
-        fresh = np.flatnonzero(~np.isin(found.number, found.number[found.refined]))
-        value = predicted.value[fresh]
-        violation, merit = goals.violation(value), goals.merit(value)
-        score = violation + goals.miss(value)
+    def _varies(self, found: Candidates) -> bool:
+        return self.effort.varied > 0 and can_vary(self.trained, found.bits.shape[1], self.given)
+
+    def shortlist(self, goals: Goals, found: Candidates, predicted: Predictions, count: int) -> NDArray[np.intp]:
+        """Candidates to make better: the nearest to what is wanted, and that differ."""
+        violation, merit = goals.violation(predicted.value), goals.merit(predicted.value)
+        score = violation + goals.miss(predicted.value)
         if merit.shape[1]:
             score = score - _MERIT * merit.max(1) * (violation < 1)
-        near = fresh[np.argsort(score, kind="stable")[: _SPREAD * self.effort.refined]]
-        if not len(near):
-            return near
-        return near[farthest(found.bits[near], 0, self.effort.refined)]
+        near = np.argsort(score, kind="stable")[: _SPREAD * count]
+        return near[farthest(found.bits[near], 0, count)] if len(near) else near
 
     def judged(self, goals: Goals, found: Candidates, predicted: Predictions) -> Pool:
         """Whether candidates can be built, of those that meet the goals or nearly; the others are left out."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from epurecli.config.load import shipped
 from epurecli.config.schema import RunConfig
 from epurecli.errors import ConfigError, UsageError
 from epurecli.models.size import check_weights
@@ -90,6 +91,10 @@ REGISTRY: dict[str, ModelEntry] = {
 def entry_of(name: str) -> ModelEntry:
     """Raises: UsageError, naming the models there are."""
     if name not in REGISTRY:
+        models = [model for model in REGISTRY if name.startswith(f"{model}_")]
+        if name in shipped() and models:
+            model = max(models, key=len)
+            raise UsageError(f"{name!r} is a configuration, not a model", f"epure train {model} --config {name}")
         near = difflib.get_close_matches(name, REGISTRY, n=1)
         raise UsageError(
             f"no model {name!r}" + (f" - did you mean {near[0]!r}?" if near else ""),

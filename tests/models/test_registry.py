@@ -19,6 +19,9 @@ from epurecli.models.registry import REGISTRY, build, entry_of, model_class, sch
 
 
 def test_an_unknown_model_names_the_nearest_and_all() -> None:
+    with pytest.raises(UsageError, match="'gmrf_mvae_toy_perf' is a configuration, not a model") as taken:
+        entry_of("gmrf_mvae_toy_perf")
+    assert taken.value.hint == "epure train gmrf_mvae --config gmrf_mvae_toy_perf"
     with pytest.raises(UsageError, match="no model 'gmrf_mvea' - did you mean 'gmrf_mvae'") as caught:
         entry_of("gmrf_mvea")
     assert all(name in caught.value.hint for name in REGISTRY)
