@@ -99,7 +99,7 @@ def judge_model(
         conditional = Designs(_drawn(trained, request, device).images, asked)
     if len(dataset.components) > 1 and Mode.INPAINTING in trained.model.modes:
         rows = _some(_in_parts(dataset), completions)
-        known = _known(dataset, rows)
+        known = dataset.there(rows)
         mask = one_hidden(known)
         draws = complete(trained, dataset, rows, mask, seed, device)
         inpainted = Inpainted(draws, dataset.raw_images(rows), mask, ~known)
@@ -143,13 +143,9 @@ def one_hidden(known: NDArray[np.bool_]) -> NDArray[np.bool_]:  # (B, C) -> (B, 
     return given
 
 
-def _known(dataset: Dataset, rows: NDArray[np.int64]) -> NDArray[np.bool_]:  # (B, C)
-    return np.ones((len(rows), len(dataset.components)), bool) if dataset.known is None else dataset.known[rows]
-
-
 def _in_parts(dataset: Dataset) -> NDArray[np.int64]:
     """The test designs that have a component to give and another to hide."""
-    rows: NDArray[np.int64] = dataset.test[_known(dataset, dataset.test).sum(1) > 1]
+    rows: NDArray[np.int64] = dataset.test[dataset.there(dataset.test).sum(1) > 1]
     return rows
 
 

@@ -41,5 +41,5 @@ def designs_in(data: Dataset, rows: NDArray[np.int64]) -> Designs:
         names=tuple(data.prefixes[i] for i in rows),
         columns=data.scaler.columns,
         values=data.conditions[rows],
-        given=np.ones((len(rows), len(data.components)), bool) if data.known is None else data.known[rows],
+        given=data.there(rows),
     )

@@ -66,12 +66,19 @@ class Dataset:
         from epurecli.data.batch import to_batch
 
         chosen = np.asarray(indices, np.int64)
-        known = None if self.known is None or self.known[chosen].all() else self.known[chosen]
+        there = self.there(chosen)
+        known = None if there.all() else there
         return to_batch(self.raw_images(chosen), self.scaler.encode(self.conditions[chosen]), device, known)
 
     def whole(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of some designs that lack no component."""
-        return indices if self.known is None else indices[self.known[indices].all(1)]
+        return indices[self.there(indices).all(1)]
+
+    def there(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:  # -> (B, C)
+        """The components that each of some designs has."""
+        if self.known is None:
+            return np.ones((len(indices), len(self.components)), bool)
+        return self.known[indices]
 
 
 def open_dataset(config: DataConfig, progress: OnProgress | None = None, cache_dir: Path | None = None) -> Dataset:

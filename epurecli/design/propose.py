@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,20 +73,34 @@ def propose(
         if given is not None:
             parts = np.repeat(given.image[None], count, 0), np.repeat(given.mask[None], count, 0)
         conditions = fill_open(trained, conditions, SampleOptions(seed=seed + numbers.start), SILENT, parts)
-    request = request_of(conditions, numbers, seed, given)
+    bits = draw_bits(trained, request_of(conditions, numbers, seed, given))
+    return Candidates(bits, conditions, np.array(numbers), np.zeros(count, bool))
+
+
+def draw_bits(trained: TrainedModel, request: Request) -> NDArray[np.bool_]:  # (B, C, H, W)
+    """What a request is answered with, in black and white."""
     model = trained.model
-    drawn = join(list(draw(request, model.generate, scaler, model.device)))
-    return Candidates(drawn.images >= 0.5, conditions, np.array(numbers), np.zeros(count, bool))
+    drawn = join(list(draw(request, model.generate, trained.scaler, model.device)))
+    bits: NDArray[np.bool_] = drawn.images >= 0.5
+    return bits
 
 
 def request_of(conditions: NDArray[np.float64], numbers: range, seed: int, given: Given | None) -> Request:
     """Crisp designs at these conditions, around what is given."""
-    observed = {}
-    if given is not None:
-        rows = np.zeros(len(numbers), np.int64)
-        observed = {"images": given.image[None], "rows": rows, "mask": np.repeat(given.mask[None], len(numbers), 0)}
+    if given is None:
+        return crisp_request(conditions, numbers, seed)
+    rows, mask = np.zeros(len(numbers), np.int64), np.repeat(given.mask[None], len(numbers), 0)
+    return crisp_request(conditions, numbers, seed, images=given.image[None], rows=rows, mask=mask)
+
+
+def crisp_request(conditions: NDArray[np.float64], numbers: range, seed: int, **observed: Any) -> Request:
+    """Crisp designs at these conditions.
+
+    Args:
+        observed: `images`, `rows` and `mask` of a `Request`, where components are given.
+    """
     return Request(
-        mode=Mode.INPAINTING if given is not None else Mode.CONDITIONAL,
+        mode=Mode.INPAINTING if observed else Mode.CONDITIONAL,
         names=Numbered(len(numbers)),
         seed=seed,
         crisp=True,

@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epurecli.checkpoint import TrainedModel
-from epurecli.design.propose import Candidates, Given
-from epurecli.sample.drawn import join
-from epurecli.sample.sampler import Numbered, Request, draw
+from epurecli.design.propose import Candidates, Given, crisp_request, draw_bits
 from epurecli.types import Mode
 
 
@@ -34,20 +32,9 @@ def vary(trained: TrainedModel, start: Candidates, numbers: range, seed: int, gi
     kept = np.zeros(start.bits.shape[1], bool) if given is None else given.mask
     shown = shown_parts(kept, len(numbers), np.random.default_rng((seed, numbers.start)))
     condition = start.condition[rows]
-    request = Request(
-        mode=Mode.INPAINTING,
-        names=Numbered(len(numbers)),
-        seed=seed,
-        crisp=True,
-        conditions=condition if condition.shape[1] else None,
-        first=numbers.start,
-        images=start.bits.astype(np.uint8) * 255,
-        rows=rows,
-        mask=shown,
-    )
-    model = trained.model
-    drawn = join(list(draw(request, model.generate, trained.scaler, model.device)))
-    return Candidates(drawn.images >= 0.5, condition, np.array(numbers), np.ones(len(numbers), bool))
+    images = start.bits.astype(np.uint8) * 255
+    bits = draw_bits(trained, crisp_request(condition, numbers, seed, images=images, rows=rows, mask=shown))
+    return Candidates(bits, condition, np.array(numbers), np.ones(len(numbers), bool))
 
 
 def shown_parts(kept: NDArray[np.bool_], count: int, rng: np.random.Generator) -> NDArray[np.bool_]:  # (B, C)

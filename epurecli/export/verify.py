@@ -63,8 +63,8 @@ def compare(graph: Graph, model: onnx.ModelProto, designs: Tensor | None = None)
         found.append(Parity(graph.name, batch, float(differences[same].max(initial=0)), int((~same).sum())))
         held.append(differences[same])
     others, all_same = sum(row.others for row in found), np.concatenate(held)
-    if others > (1 - graph.share) * (others + len(all_same)):
-        seen = others + len(all_same)
+    seen = others + len(all_same)
+    if others > (1 - graph.share) * seen:
         raise EpureError(f"graph {graph.name!r} draws {others} of {seen} designs otherwise than torch", HINT)
     if (typical := float(np.median(all_same))) > graph.typical:
         limit = f"(limit {graph.typical:g})"

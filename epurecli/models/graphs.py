@@ -61,8 +61,8 @@ class Graph:
     module: nn.Module
     inputs: tuple[Port, ...]
     output: Port
-    tolerance: float = 1e-3  # of images in [0, 1]: a quarter of a grey level
-    typical: float = 1e-4  # a fortieth
+    tolerance: float = 1e-4  # of images in [0, 1]: a fortieth of a grey level
+    typical: float = 1e-4
     same_owners: bool = False
     share: float = 1.0
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from epurecli.errors import EpureError, UsageError
 from epurecli.outline.borders import Border, find_borders
-from epurecli.outline.chains import Floats
+from epurecli.outline.chains import Floats, Ints
 
 if TYPE_CHECKING:
     from shapely import MultiPolygon
@@ -113,14 +113,20 @@ def draw(
     decimals = DIGITS - ceil(log10(style.pixel))
 
     found = find_borders(labels, style.smooth)
-    points = np.concatenate([np.empty((0, 2)), *(b.points for b in found)])
+    points, ends = _joined(found)
     placed = np.round((points * (1, -1) + (0, bottom)) * style.pixel, decimals)
-    half = list(zip(np.split(placed, np.cumsum([len(b.points) for b in found])[:-1]), found, strict=bool(found)))
+    half = list(zip(np.split(placed, ends)[:-1], found, strict=True))
     borders = [Line(points, b.left, b.right) for points, b in half] if style.half else _mirrored(half)
     edges = borders + (_axis_edges(half, labels[:, -1]) if style.half else [])
     left, lower, right = -width * style.pixel, (bottom - height) * style.pixel, 0 if style.half else width * style.pixel
     frame = left, lower, float(right), bottom * style.pixel
     return Drawing(name, tuple(components), _parts(edges, len(components)), tuple(borders), frame, style, facts or {})
+
+
+def _joined(lines: Sequence[Border] | Sequence[Line]) -> tuple[Floats, Ints]:
+    """The points of all lines, one line after the other (M, 2), and where each ends in them."""
+    ends = np.cumsum([len(line.points) for line in lines], dtype=np.int64)
+    return np.concatenate([np.empty((0, 2)), *(line.points for line in lines)]), ends
 
 
 def _mirrored(half: Sequence[tuple[Floats, Border]]) -> list[Line]:
@@ -156,8 +162,8 @@ def _parts(edges: Sequence[Line], count: int) -> tuple[MultiPolygon, ...]:
         for start, end in pairwise(places):
             owner[start, end], owner[end, start] = line.left, line.right
     polygons: list[list[Any]] = [[] for _ in range(count + 1)]
-    line_of = np.repeat(np.arange(len(edges)), [len(line.points) for line in edges])
-    points = np.concatenate([np.empty((0, 2)), *(line.points for line in edges)])
+    points, ends = _joined(edges)
+    line_of = np.repeat(np.arange(len(edges)), np.diff(ends, prepend=0))
     faces = shapely.polygonize(shapely.linestrings(points, indices=line_of)).geoms
     for face in shapely.orient_polygons(list(faces)):
         start, end = face.exterior.coords[:2]

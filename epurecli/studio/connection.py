@@ -142,7 +142,6 @@ class Connection:
                 await self._loop.run_in_executor(self._room.worker, self._comment, message, picture)
                 await self._out.join()
                 self._commented = self._loop.time()
-            self._awake.clear()
 
     async def _goes_on(self) -> bool:
         """Whether the hand goes on moving: then pictures come first, and what is said of them only now and then."""

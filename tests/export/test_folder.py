@@ -89,7 +89,7 @@ def test_the_manifest_describes_every_graph(exported) -> None:
         assert path.name == f"{name}.onnx"
         assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         assert set(entry["parity"]) == {"1", "2", "7", "33"}
-        assert max(entry["parity"].values()) <= entry["tolerance"] == (1e-3 if name == "decoder" else 1e-2)
+        assert max(entry["parity"].values()) <= entry["tolerance"] == (1e-4 if name == "decoder" else 1e-2)
         assert entry["same_owners"] == (name != "decoder")
         model = onnx.load(path)
         assert [i.name for i in model.graph.input] == [i["name"] for i in entry["inputs"]]
