@@ -281,7 +281,7 @@ def load_weights(model: GenerativeModel, path: Path) -> dict[str, str]:
     """Fill a model from a checkpoint; returns its metadata. Raises: CheckpointError: names the first tensor that does
     not fit."""
     tensors, metadata = load_tensors(path)
-    own = model.state_dict()
+    tensors, own = model.upgraded(tensors), model.state_dict()
     for name in sorted(own.keys() | tensors.keys()):
         if name not in tensors:
             raise CheckpointError(f"{path}: lacks the weights {name!r} of this {model.config.model.type}")

@@ -14,6 +14,7 @@ from epurecli.design.brief import Goals
 from epurecli.design.predictor import Predictor
 from epurecli.design.propose import Candidates, Given, request_of
 from epurecli.models.contract import hidden, paste
+from epurecli.nn.labels import owned
 from epurecli.nn.noise import GivenNoise, KeptNoise
 from epurecli.sample.noise import DesignNoise
 from epurecli.sample.sampler import query_of
@@ -58,7 +59,7 @@ def refine(
         soft = paste(draw(GivenNoise([numbers for _, numbers in noise.kept])).clamp(0, 1), query).cpu()
         if not soft.requires_grad:
             return None
-        crisp = _crisp(soft.detach())
+        crisp = owned(soft.detach()).to(soft.dtype)
         mean, spread = predictor.standardised(soft + (crisp - soft).detach())
         losses = _losses(goals, predictor, mean, spread, weights)
         if step % _LOOK == 0 or step == steps:
@@ -73,13 +74,6 @@ def refine(
             (losses + _GUARD * guard).sum().backward()
             optimizer.step()
     return Candidates(bits, start.condition, start.number, np.isfinite(best))
-
-
-def _crisp(soft: Tensor) -> Tensor:  # (B, C, H, W) -> same, zeros and ones
-    """As `epurecli.pictures.crisp.crisp`."""
-    background = (1 - soft.sum(1, keepdim=True)).clamp_min(0)
-    owner = torch.cat([background, soft], 1).argmax(1, keepdim=True)
-    return (owner == torch.arange(1, soft.shape[1] + 1)[:, None, None]).to(soft.dtype)
 
 
 def _weights(goals: Goals, count: int, seed: int) -> NDArray[np.float64]:  # (B, J)

@@ -23,6 +23,7 @@ from epurecli.types import Batch, Losses, Mode, Noise, Query
 
 Loss = Callable[[Batch, Step], Losses]  # a mean over this process's rows
 Score = Callable[[Iterable[Batch], Step], Losses]  # of the whole validation set
+Finish = Callable[[Batch, Step], Mapping[str, Tensor]]  # -> weights that it has set, by their names
 Sampler = Callable[[Noise], Tensor]  # one draw of each of B designs: -> (B, C, H, W)
 
 NATS = "nats per design"
@@ -59,6 +60,7 @@ class Stage:
     score: Score | None = None  # of all validation designs together, such as a distance between sets
     encode: Callable[[Batch], Tensor] | None = None  # what its losses are given instead of images, computed once
     prepare: Callable[[Batch, Step], None] | None = None  # given all training designs at once before the first step
+    finish: Finish | None = None  # given whole validation designs once its best weights are in place
     unit: str = NATS  # of the losses
 
     @torch.no_grad()
@@ -118,6 +120,10 @@ class GenerativeModel(nn.Module, ABC):
     def graphs(self) -> Sequence[Graph]:
         """What ONNX may see. A graph has no randomness of its own: noise is an input."""
         return drawing_graphs(self)
+
+    def upgraded(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights as an older version may have kept them, as this one names them."""
+        return weights
 
     def load_pretrained(self) -> None:
         """Fill in weights that the config brings, before training. Raises: ConfigError, CheckpointError."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from epurecli.models.contract import GenerativeModel, Sampler, Stage
 from epurecli.models.graphs import Graph
 from epurecli.models.latent_fit import LatentFit
 from epurecli.models.latent_graphs import Infer, latent_graphs
+from epurecli.nn.borders import Borders
 from epurecli.nn.conditioning import ConditionEmbedding
 from epurecli.nn.distributions import (
     Density,
@@ -61,10 +62,18 @@ class LatentModel(GenerativeModel):
         self.condition_law = None  # or p(condition | given parts), fitted with it
         if self.flow is not None and self.cond_dim:
             self.condition_law = SubsetGaussian(len(self.components), self.latent_size, self.cond_dim, 0)
+        self.borders = None  # or what decoded borders leave open, fitted after it
+        if self.flow is not None and self.likelihood.logits:
+            self.borders = Borders(self.flow.base.groups, len(self.components))
 
     @property
     def learns_from_parts(self) -> bool:
         return True
+
+    @property
+    def noise_size(self) -> int:
+        """Numbers that a completion's draw takes: the latent's, and one for each part's border."""
+        return self.latent_size + (0 if self.borders is None else len(self.components))
 
     # --- what a model writes ------------------------------------------------------------------------------------------
 
@@ -119,9 +128,18 @@ class LatentModel(GenerativeModel):
         """Latents and conditions (present = 0 where there is none) to images."""
         return self.likelihood.image(self.maps(z, self.conditioning(condition, present)))
 
-    def complete(self, z: Tensor, condition: Tensor, present: Tensor, observed: Tensor, mask: Tensor) -> Tensor:
-        """`decode` given some components, which come back as they are: (B, C, H, W) observed, (B, C) mask."""
-        return self.likelihood.complete(self.maps(z, self.conditioning(condition, present)), observed, mask)
+    def complete(
+        self, z: Tensor, borders: Tensor, condition: Tensor, present: Tensor, observed: Tensor, mask: Tensor
+    ) -> Tensor:
+        """`decode` given some components, which come back as they are: (B, C, H, W) observed, (B, C) mask.
+
+        Args:
+            borders: (B, C) standard normal, or (B, 0) where borders do not move.
+        """
+        maps = self.maps(z, self.conditioning(condition, present))
+        if self.borders is not None and self.flow is not None:
+            maps = self.borders(maps, borders, self.flow.base.group(mask))
+        return self.likelihood.complete(maps, observed, mask)
 
     def encode_whole(self, batch: Batch) -> Tensor:  # -> (B, K)
         """`encode` of designs that show all that they have."""
@@ -148,7 +166,16 @@ class LatentModel(GenerativeModel):
             return draw
         asked, given = (query.condition, query.present), (query.observed, query.mask)
         latents = self.conditional(*given, *asked)
-        return lambda noise: self.complete(latents.sample(noise.normal(self.latent_size)), *asked, *given)
+
+        def completed(noise: Noise) -> Tensor:
+            inner, borders = self.noise_parts(noise.normal(self.noise_size))
+            return self.complete(latents.sample(inner), borders, *asked, *given)
+
+        return completed
+
+    def noise_parts(self, noise: Tensor) -> tuple[Tensor, ...]:  # (..., noise_size) -> (..., N), (..., C or 0)
+        """A completion's noise: of the latent, and of the borders."""
+        return noise.tensor_split((self.latent_size,), dim=-1)
 
     def from_prior(self, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:  # (B, N) -> (B, N)
         """Standard normal noise to latents of designs of which no part is given."""
@@ -193,6 +220,11 @@ class LatentModel(GenerativeModel):
         return latent_graphs(self)
 
     # --- training -----------------------------------------------------------------------------------------------------
+
+    def upgraded(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        if self.borders is None:
+            return weights
+        return {"borders.width": self.borders.width, **weights}  # older runs: borders did not move
 
     def stages(self) -> Sequence[Stage]:
         """The model's own stages and, where the config asks for it, the fit of the density of its latents."""

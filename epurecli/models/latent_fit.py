@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from epurecli.config.latent import LatentRunConfig
 from epurecli.config.schema import StageConfig
 from epurecli.models.contract import Objective, Stage
+from epurecli.nn.borders import Borders, honest_width
 from epurecli.nn.conditioning import ConditionEmbedding
 from epurecli.nn.distributions import Density, Distribution
 from epurecli.nn.flow import ConditionalFlow
+from epurecli.nn.labels import owned
+from epurecli.nn.likelihoods import ImageLikelihood
 from epurecli.nn.masking import subset_of
 from epurecli.nn.step import Step
 from epurecli.nn.subset_gaussian import Given, SubsetGaussian, nothing_given
@@ -24,6 +27,9 @@ SUBSETS = 14  # of a design's parts that it is encoded for: all of four componen
 FITTED = 20_000  # latents that the closed-form part is fitted to at least, several of a design where designs are few
 FREE = 0.6  # of the training rows show no part: that is the hardest to learn
 BARE = 0.25  # of those have no condition either
+BORDERS = 2048  # designs that show a subset of their parts, in all, by which borders are fitted
+BORDERS_PER_S = 16  # the same for a second of training.budget_s: that takes a twentieth of it or so
+DRAWS = 4  # of each of them
 EVALUATED = 5  # epochs between evaluations, which look at each subset in turn and take as long as an epoch
 
 
@@ -35,6 +41,8 @@ class Coder(Protocol):
     conditioning: ConditionEmbedding
     flow: ConditionalFlow | None
     condition_law: SubsetGaussian | None
+    borders: Borders | None
+    likelihood: ImageLikelihood
 
     @property
     def latent_size(self) -> int: ...
@@ -46,6 +54,10 @@ class Coder(Protocol):
     def infer(self, observed: Tensor, mask: Tensor) -> Distribution: ...
 
     def posterior(self, code: Tensor) -> Density: ...
+
+    def conditional(self, observed: Tensor, mask: Tensor, condition: Tensor, present: Tensor) -> Distribution: ...
+
+    def maps(self, z: Tensor, embedding: Tensor) -> Tensor: ...
 
 
 class LatentFit:
@@ -75,7 +87,15 @@ class LatentFit:
         if self.model.condition_law is not None:
             trained.append(self.model.condition_law)
         fit = Objective("flow", tuple(trained), self.loss)
-        return Stage(LATENT_PRIOR, settings, (fit,), self.validate, encode=self.views, prepare=self.prepare)
+        return Stage(
+            LATENT_PRIOR,
+            settings,
+            (fit,),
+            self.validate,
+            encode=self.views,
+            prepare=self.prepare,
+            finish=self.finish,
+        )
 
     def views(self, batch: Batch) -> Tensor:  # -> (B, K + R (C + 2 N))
         """The code of all that designs have, then of R subsets of their parts the mask, and the means and deviations
@@ -139,6 +159,42 @@ class LatentFit:
         mean = torch.stack(given).mean()
         total = FREE * free + (1 - FREE) * mean
         return Losses(total, {"nll": total, "nll free": free, "nll given": mean})
+
+    def finish(self, designs: Batch, step: Step) -> dict[str, Tensor]:
+        """How far borders move, for each group of subsets: until draws differ as much as the designs do."""
+        borders = self.model.borders
+        if borders is None:
+            return {}
+        whole = slice(None) if designs.known is None else designs.known.all(1)
+        image, condition = designs.image[whole], designs.condition[whole]
+        borders.width.zero_()
+        groups = range(1, len(borders.width) - 1)  # neither nothing nor all is given
+        budget_s = self.model.config.training.budget_s
+        every = BORDERS if budget_s is None else min(BORDERS, round(BORDERS_PER_S * budget_s))
+        count = min(len(image), -(-every // max(len(groups), 1)))
+        for number, group in enumerate(groups) if count else ():
+            rows = (torch.arange(count, device=image.device) + number * count) % len(image)
+            mask = self._subsets(group, count, step).to(image.device)
+            borders.width[group] = self._honest_width(image[rows], mask, condition[rows], step)
+        return {"borders.width": borders.width}
+
+    def _subsets(self, group: int, count: int, step: Step) -> Tensor:  # -> (B, C) bool
+        """Masks that belong to a group."""
+        if self.flow.base.each:
+            return subset_of(torch.full((count, 1), group), self.parts)
+        return step.rand(count, self.parts).argsort(1) < group
+
+    def _honest_width(self, image: Tensor, mask: Tensor, condition: Tensor, step: Step) -> Tensor:  # -> (C,)
+        count, likelihood = len(image), self.model.likelihood
+        present = (torch.arange(count, device=image.device) % 2).unsqueeze(1).to(image.dtype)  # half know their figures
+        observed = torch.where(mask[..., None, None], image, 0.0)
+        law = self.model.conditional(observed, mask, condition, present)
+        z = law.sample(step.randn(DRAWS, count, self.size)).transpose(0, 1).flatten(0, 1)  # a design's draws together
+        embedding = self.model.conditioning(condition, present)
+        observed, mask, embedding = (x.repeat_interleave(DRAWS, 0) for x in (observed, mask, embedding))
+        maps = self.model.maps(z, embedding).unflatten(0, (count, DRAWS))
+        noise = step.randn(count, DRAWS, self.parts)
+        return honest_width(maps, noise, owned(image), lambda moved: owned(likelihood.complete(moved, observed, mask)))
 
     def _seen(self, view: Tensor, condition: Tensor, present: Tensor) -> Given:  # (B, C + 2 N), (B, D), (B, 1)
         mask, mean, deviation = view.tensor_split((self.parts, self.parts + self.size), dim=1)

@@ -34,9 +34,16 @@ class LatentDrawing(Drawing, Protocol):
         self, observed: Tensor, mask: Tensor, condition: Tensor, present: Tensor, infer: Infer | None = None
     ) -> Distribution: ...
 
+    @property
+    def noise_size(self) -> int: ...
+
     def decode(self, z: Tensor, condition: Tensor, present: Tensor) -> Tensor: ...
 
-    def complete(self, z: Tensor, condition: Tensor, present: Tensor, observed: Tensor, mask: Tensor) -> Tensor: ...
+    def noise_parts(self, noise: Tensor) -> tuple[Tensor, ...]: ...
+
+    def complete(
+        self, z: Tensor, borders: Tensor, condition: Tensor, present: Tensor, observed: Tensor, mask: Tensor
+    ) -> Tensor: ...
 
 
 class DecoderGraph(nn.Module):
@@ -58,10 +65,11 @@ class InpaintGraph(nn.Module):
         self.model, self.infer = model, infer
 
     def forward(self, images: Tensor, mask: Tensor, noise: Tensor, condition: Tensor, present: Tensor) -> Tensor:
-        z = self.model.conditional(images, mask, condition, present, self.infer).sample(noise)  # (S, B, N)
+        inner, borders = self.model.noise_parts(noise)  # (S, B, N), (S, B, C)
+        z = self.model.conditional(images, mask, condition, present, self.infer).sample(inner)
         draws = noise.shape[0]  # len() would bake it in
         given = (t.expand(draws, *t.shape).flatten(0, 1) for t in (condition, present, images, mask))
-        return self.model.complete(z.flatten(0, 1), *given).unflatten(0, noise.shape[:2])
+        return self.model.complete(z.flatten(0, 1), borders.flatten(0, 1), *given).unflatten(0, noise.shape[:2])
 
 
 def latent_graphs(model: LatentDrawing, infer: Infer | None = None) -> tuple[Graph, ...]:
@@ -75,7 +83,7 @@ def latent_graphs(model: LatentDrawing, infer: Infer | None = None) -> tuple[Gra
     z = Port("z", (BATCH, model.latent_size), "latents")
     (noise,) = noise_ports(model, observes=False)
     layers = "standard normal, one layer for each draw"
-    draws = Port("noise", (DRAWS, BATCH, model.latent_size), layers, content=Content.NORMAL)
+    draws = Port("noise", (DRAWS, BATCH, model.noise_size), layers, content=Content.NORMAL)
     inpaint = InpaintGraph(model, infer)
     return (
         Graph("decoder", DecoderGraph(model), (z, *condition), ports.designs),

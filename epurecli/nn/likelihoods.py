@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,8 @@ from epurecli.types import Query
 
 class ImageLikelihood(nn.Module, ABC):
     """A likelihood of images of C components."""
+
+    logits: ClassVar[bool] = False  # whether maps are log odds, in nats
 
     def __init__(self, components: int) -> None:
         super().__init__()
@@ -95,6 +98,8 @@ class CalibratedGaussian(Gaussian):
 class Bernoulli(ImageLikelihood):
     """Independent pixels, logits: -BCE. Grey values count as probabilities."""
 
+    logits = True
+
     def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None, given: Tensor | None = None) -> Tensor:
         nats = -F.binary_cross_entropy_with_logits(maps, image, reduction="none").sum((-2, -1))
         return _of(_counting(known, given), nats)
@@ -111,6 +116,8 @@ class Categorical(ImageLikelihood):
     more than one). The background's nats are split evenly over the components. Where a component is not known, a pixel
     that no known one owns may be its own: such a pixel scores log(p_0 + sum of the unknown ones' p).
     """
+
+    logits = True
 
     def log_prob(self, maps: Tensor, image: Tensor, known: Tensor | None = None, given: Tensor | None = None) -> Tensor:
         owned, ground = self.pixels(maps, image, known, given)

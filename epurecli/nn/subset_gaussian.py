@@ -76,7 +76,7 @@ class SubsetGaussian(nn.Module):
         self.said, self.size = said, size
         self.pairs = torch.triu_indices(cond_dim, cond_dim)
         self.each = components <= EVERY_SUBSET
-        groups = 2**components if self.each else components + 1
+        self.groups = groups = 2**components if self.each else components + 1
         weights = 2 ** torch.arange(components) if self.each else torch.ones(components, dtype=torch.int64)
         features = said + cond_dim + self.pairs.shape[1]
         self.register_buffer("weights", weights, persistent=False)

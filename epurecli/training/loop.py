@@ -6,13 +6,17 @@ from collections.abc import Callable
 
 import torch
 
-from epurecli.checkpoint import load_weights, save_tensors, save_weights, update_run
+from epurecli.checkpoint import load_tensors, load_weights, save_tensors, save_weights, update_run
+from epurecli.models.contract import Finish
+from epurecli.nn.step import Step
 from epurecli.training.job import TrainingJob
 from epurecli.training.memory import peak_memory
 from epurecli.training.stage import StageLoop, Stopped, never
-from epurecli.training.state import Progress, load_state
+from epurecli.training.state import Progress, generator, load_state
 
 __all__ = ["Stopped", "in_bfloat16", "never", "train"]
+
+FINISHING = 2048  # validation designs at most that the end of a stage looks at
 
 
 def train(
@@ -47,6 +51,8 @@ def train(
             loop.run(stop_requested)
         job.ranks.wait()  # for the file
         load_weights(model, job.folder / "best.safetensors")
+        if stage.finish is not None:
+            _finish(job, stage.finish, Step(generator(job.seed, "finish", index, device=job.device), stage.settings))
         if not job.ranks.writes:
             continue
         if index + 1 < len(stages):
@@ -65,6 +71,17 @@ def train(
         facts = {"best": progress.best, "best_epoch": progress.best_epoch, "peak_memory": peak_memory(job.device)}
         update_run(job.folder, finished=end == len(stages), **facts)
     job.ranks.wait()
+
+
+def _finish(job: TrainingJob, finish: Finish, step: Step) -> None:
+    """What it sets, in both checkpoints. A run that is killed in between does it again."""
+    job.model.eval()
+    with torch.no_grad():
+        found = finish(job.dataset.batch(job.dataset.validation[:FINISHING], job.device), step)
+    for name in ("best", "last") if found and job.ranks.writes else ():
+        path = job.folder / f"{name}.safetensors"
+        tensors, facts = load_tensors(path)
+        save_tensors(path, {**tensors, **found}, facts)
 
 
 def in_bfloat16(precision: str, device: torch.device) -> bool:

@@ -87,7 +87,8 @@ def load_state(path: Path) -> tuple[Progress, SavedState]:
 def restore(saved: SavedState, model: GenerativeModel, workers: Sequence[Worker], rng: torch.Generator) -> None:
     """Put saved tensors back where `save_state` took them."""
     tensors = saved.tensors
-    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+    model.load_state_dict(model.upgraded(weights))
     rng.set_state(tensors["rng"])
     for i, worker in enumerate(workers):
         state = worker.optimizer.state_dict()

@@ -7,10 +7,15 @@ import copy
 import pytest
 import torch
 
+from epurecli.checkpoint import load_weights, save_weights
+from epurecli.models.latent import LatentModel
+from epurecli.models.latent_fit import LatentFit
+from epurecli.nn import subset_gaussian
 from epurecli.nn.distributions import kl_divergence
-from epurecli.nn.noise import GivenNoise
+from epurecli.nn.masking import subset_of
+from epurecli.nn.noise import GivenNoise, RecordedNoise
 from epurecli.nn.step import Step
-from epurecli.types import Batch
+from epurecli.types import Batch, Query
 
 
 @pytest.mark.parametrize("kind", ["model", "flow"])
@@ -85,3 +90,58 @@ def test_a_component_that_a_design_lacks_makes_no_difference(latent: str, tools)
         if found:
             torch.testing.assert_close(found[0], found[1])
             assert torch.isfinite(found[0][1]).all()
+
+
+def fitted(latent: str, tools, size: int = 3) -> LatentModel:
+    """A model whose density and borders are fitted to a few designs."""
+    model = tools.model_of(tools.config_of(latent, "model.latent_prior=flow", components=size)).eval()
+    batch = tools.batch_for(model, 24)
+    fit = LatentFit(model)
+    with torch.no_grad():
+        views = Batch(fit.views(batch), batch.condition)
+        fit.prepare(views, Step(torch.Generator().manual_seed(0)))
+        found = fit.finish(batch, Step(torch.Generator().manual_seed(1)))
+    assert set(found) == {"borders.width"}
+    assert model.borders.width[[0, -1]].eq(0).all()  # with nothing given nothing moves, and with all nothing is drawn
+    for group in range(1, 2**size - 1):
+        given = subset_of(torch.tensor([[group]]), size)[0]
+        assert model.borders.width[group][given].eq(0).all()
+    return model
+
+
+def test_completions_move_the_borders_of_what_they_draw(latent: str, tools) -> None:
+    """The same latent with other numbers for its borders is another design, and free designs have none."""
+    model = fitted(latent, tools)
+    model.borders.width.fill_(1.5)
+    batch = tools.batch_for(model, 4)
+    mask = torch.tensor([[True, False, False]]).expand(4, 3)
+    query = Query(batch.condition, torch.ones(4, 1), batch.image, mask)
+    noise = torch.randn(4, model.noise_size)
+    other = torch.cat([noise[:, : model.latent_size], -noise[:, model.latent_size :]], 1)
+    one, two = model.generate(query, [GivenNoise([noise]), GivenNoise([other])])
+    assert (one[:, 0] == two[:, 0]).all()
+    for part in (1, 2):
+        assert (one[:, part] != two[:, part]).any()
+    free = RecordedNoise(1)
+    model.generate(Query(batch.condition[:1], torch.ones(1, 1)), [free])
+    assert free.asked == [("normal", (model.latent_size,))]
+
+
+def test_weights_of_a_time_without_borders_are_read(latent: str, tools, tmp_path) -> None:
+    model = fitted(latent, tools)
+    older = {name: tensor for name, tensor in model.state_dict().items() if name != "borders.width"}
+    save_weights(tmp_path / "older.safetensors", model, older, stage="?", epoch=1, metric=0.0)
+    fresh = tools.model_of(model.config)
+    load_weights(fresh, tmp_path / "older.safetensors")
+    assert fresh.borders.width.eq(0).all()
+    for name, tensor in older.items():
+        assert torch.equal(fresh.state_dict()[name], tensor)
+
+
+def test_designs_of_many_parts_share_the_borders_of_as_many_given_ones(tools, monkeypatch) -> None:
+    monkeypatch.setattr(subset_gaussian, "EVERY_SUBSET", 5)
+    model = tools.model_of(tools.config_of("vae", "model.latent_prior=flow", components=6)).eval()
+    assert model.borders.width.shape == (7, 6)
+    with torch.no_grad():
+        LatentFit(model).finish(tools.batch_for(model, 8), Step(torch.Generator().manual_seed(1)))
+    assert model.borders.width[1:-1].ne(0).any()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -71,6 +71,9 @@ class Point(nn.Module):
 
     def stage_files(self, stage: str) -> dict:
         return {}
+
+    def upgraded(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return weights
 
 
 @pytest.fixture

@@ -9,13 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from epurecli.checkpoint import load_tensors, newest_run, read_metrics, read_run
 from epurecli.errors import NotFound, NumericalError
 from epurecli.models.contract import Objective, Stage
+from epurecli.nn.step import Step
 from epurecli.training.loop import Stopped, train
-from epurecli.types import Losses
+from epurecli.types import Batch, Losses
 
 
 def by_hand(slopes: list[float], lr: float, clip: float | None, decay: float = 0.0, rates=None) -> list[float]:
@@ -283,6 +284,31 @@ def test_a_stage_starts_from_the_best_weights_of_the_one_before(point) -> None:
     rows = read_metrics(case.run.folder)
     assert [(row["stage"], row["epoch"]) for row in rows] == [(s, e) for s in ("pull", "push") for e in (1.0, 2.0, 3.0)]
     assert (case.run.folder / "pull.safetensors").is_file()
+
+
+def test_what_the_end_of_a_stage_sets_is_in_both_checkpoints(point) -> None:
+    """From the best weights and the validation designs; the rest of each checkpoint stays as it was."""
+    case = point(epochs=3)
+    model = case.model
+    model.register_buffer("scale", torch.zeros(1))
+    model.figures, seen = [3, 1, 2], []
+    (stage,) = model.stages()
+
+    def finish(designs: Batch, step: Step) -> dict[str, Tensor]:
+        seen.append((model.w, len(designs), step.rand(1).item()))
+        model.scale.fill_(model.w)
+        return {"scale": model.scale}
+
+    model.stages = lambda: [replace(stage, finish=finish)]
+    train(case.run)
+    path = by_hand([1.0] * 6, 0.1, 100.0)
+    for name, epoch, metric in (("best", 2, 1.0), ("last", 3, 2.0)):
+        tensors, facts = load_tensors(case.run.folder / f"{name}.safetensors")
+        assert tensors["inner.weight"].item() == pytest.approx(path[2 * epoch - 1], rel=1e-6)
+        assert tensors["scale"].item() == pytest.approx(path[3], rel=1e-6)
+        assert (int(facts["epoch"]), float(facts["metric"]), facts["stage"]) == (epoch, metric, "pull")
+    train(case.run, resume=True)  # as after a kill before the run was marked as finished
+    assert seen == [(pytest.approx(path[3], rel=1e-6), len(case.run.dataset.validation), seen[0][2])] * 2
 
 
 def test_a_real_model_learns_a_few_designs_by_heart(small, dataset, make_run, new_model) -> None:
