@@ -1,7 +1,7 @@
 """What a budget of training buys: reconstruction, completion from every subset, unconditional samples.
 
     python tests/bench/bench_quality.py CONFIG... [--set model.latent_prior.kind=flow] [--budget 180s] [--seeds 0,1,2]
-        [--data DIR] [--tune] [--json FILE]
+        [--data DIR] [--tune] [--at-rest] [--json FILE]
 
 IoU at 0.5, mean over designs. A completion is the mean of 10 draws given some components; beside it stand the mean of
 the 20 training designs whose given components are nearest. The Frechet distance is taken on 64 principal components of
@@ -10,7 +10,8 @@ draw and as many training designs. The spread ratio (draw to draw by draw to tru
 on conditional samples at the test designs' conditions, and on reconstructions, which bound what any prior can reach.
 A stage's best IoU (the
 Meta-VAE's marginal decoders bound what it can reconstruct) is taken on the designs that choose the epoch. `--tune`
-judges on those, the validation designs: settings are chosen there, never on the test designs.
+judges on those, the validation designs: settings are chosen there, never on the test designs. `--at-rest` judges each
+model of latents a second time, the borders of its completions at rest.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import torch
 
 from epurecli.api.sampling import sampling_of
 from epurecli.api.training import parse_seconds
-from epurecli.checkpoint import load_model, read_metrics, start_run
+from epurecli.checkpoint import TrainedModel, load_model, read_metrics, start_run
 from epurecli.config import load_config
 from epurecli.config.schema import DataConfig
 from epurecli.data.dataset import Dataset, open_dataset
@@ -85,9 +86,8 @@ class Judge:
         asked, known = (self.dataset.conditions[rows] for rows in (self.dataset.test, self.dataset.train))
         return {f"{of}: {m.name}": m.value for m in conditioning(images > 0.5, asked, known, self.measures)}
 
-    def __call__(self, folder: Path) -> dict[str, float]:
-        trained, dataset = load_model(folder), self.dataset
-        model = trained.model
+    def __call__(self, trained: TrainedModel) -> dict[str, float]:
+        model, dataset = trained.model, self.dataset
 
         def designs(request: Request) -> Drawn:
             return sampling_of(trained, request, "cpu").drawn()
@@ -111,6 +111,10 @@ class Judge:
         found["unconditional designs/s"] = self.samples / (time.perf_counter() - start)
         found["frechet"] = frechet(self.features(free > 0.5), self.real)
         found["one object"] = float((objects((free > 0.5).any(1)).count == 1).mean())
+        return found | self.completions(trained)
+
+    def completions(self, trained: TrainedModel) -> dict[str, float]:
+        found, dataset = {}, self.dataset
         uncertain, test = [], self.test[: self.completed]
         for given in self.subsets:
             request = Request(
@@ -123,7 +127,7 @@ class Judge:
                 keep_draws=True,
                 has_truth=True,
             )
-            drawn = designs(request).draws  # (B, S, C, H, W)
+            drawn = sampling_of(trained, request, "cpu").drawn().draws  # (B, S, C, H, W)
             found |= self.named(given, drawn.mean(1))
             uncertain.append(self.uncertainty(drawn, request.mask))
             found |= self.honesty(judge_completions(drawn >= 0.5, test, given, self.features, self.others[: len(test)]))
@@ -156,7 +160,9 @@ class Judge:
         }
 
 
-def quality(config_name: str, overrides: list[str], seed: int, judge: Judge, data: dict, budget: float) -> dict:
+def quality(
+    config_name: str, overrides: list[str], seed: int, judge: Judge, data: dict, budget: float, at_rest: bool
+) -> dict:
     """Train within the budget and judge."""
     settings = [*overrides, f"training.seed={seed}", f"training.budget_s={budget}"]
     config = load_config(config_name, schema_of, settings, {"data": data})
@@ -170,7 +176,12 @@ def quality(config_name: str, overrides: list[str], seed: int, judge: Judge, dat
         rows = read_metrics(run)
         best = sorted((row for row in rows if "val_iou" in row), key=itemgetter("val_iou"))
         reached = {f"best IoU of stage {row['stage']}": row["val_iou"] for row in best}
-        return {"seconds": took, "epochs": len(rows), **reached, **judge(run)}
+        trained = load_model(run)
+        found = {"seconds": took, "epochs": len(rows), **reached, **judge(trained)}
+        if at_rest and isinstance(trained.model, LatentModel) and trained.model.borders is not None:
+            trained.model.borders.width.zero_()
+            found |= {f"at rest, {key}": value for key, value in judge.completions(trained).items()}
+        return found
 
 
 def main() -> None:
@@ -183,6 +194,7 @@ def main() -> None:
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--samples", type=int, default=SAMPLES, help="unconditional ones; a distance falls with more")
     parser.add_argument("--completed", type=int, help="judge completions of so many designs only")
+    parser.add_argument("--at-rest", action="store_true", help="judge completions with unmoved borders too")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if not options.data.is_dir():
@@ -195,7 +207,8 @@ def main() -> None:
     for name in options.configs:
         runs = []
         for seed in map(int, options.seeds.split(",")):
-            runs.append(quality(name, options.overrides, seed, judge, data, parse_seconds(options.budget)))
+            budget = parse_seconds(options.budget)
+            runs.append(quality(name, options.overrides, seed, judge, data, budget, options.at_rest))
             print(json.dumps({"config": name, "seed": seed, **runs[-1]}), flush=True)
         results[name] = runs
         columns[name] = {key: fmean(run[key] for run in runs) for key in runs[0]}
