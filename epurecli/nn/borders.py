@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 WIDTHS = (0.0, 0.5, 1.0, 1.5, 2.0)  # nats, tried in turn; beyond, parts break
 HONEST = 0.97  # the spread ratio that is enough: the estimate is a few per cent off, and wide borders break parts
+WORTH = 0.03  # of the ratio that a nat must bring; where it does not, what is missing is not in the borders
 
 Bits = Callable[[Tensor], Tensor]  # logits of parts (M, C, H, W) -> whose pixels they are, bool
 
@@ -52,7 +53,8 @@ def honest_width(maps: Tensor, noise: Tensor, truth: Tensor, bits: Bits) -> Tens
         truth: (B, C, H, W) bool.
 
     Returns:
-        (C,): between the tried ones by interpolation; the largest where none is enough, 0 where every draw is right.
+        (C,): between the tried ones by interpolation; the largest where none is enough, 0 where every draw is right or
+        borders bring little.
     """
     ratios = []
     for width in WIDTHS:
@@ -65,4 +67,6 @@ def honest_width(maps: Tensor, noise: Tensor, truth: Tensor, bits: Bits) -> Tens
     before = (first - 1).clamp_min(0)
     low, high = (ratio.gather(0, index.unsqueeze(0)).squeeze(0) for index in (before, first))
     rise = ((HONEST - low) / (high - low).clamp_min(1e-9)).clamp(0, 1)
-    return torch.where(first == 0, 0.0, tried[before] + rise * (tried[first] - tried[before])).to(maps.dtype)
+    width = torch.where(first == 0, 0.0, tried[before] + rise * (tried[first] - tried[before]))
+    worth = torch.minimum(high, maps.new_tensor(HONEST)) - ratio[0] >= WORTH * width
+    return torch.where(worth, width, 0.0)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from epurecli.config import load_config
 from epurecli.models.registry import build, schema_of
-from epurecli.models.wgan_gp.model import WGAN, energy_distance, slopes_of
+from epurecli.models.wgan_gp.model import WGAN, energy_distance, energy_score, slopes_of
 from epurecli.nn.step import Step
 from epurecli.types import Batch, Query
 
@@ -109,3 +109,37 @@ def test_sets_of_one_law_have_no_distance() -> None:
     assert energy_distance(one, 0.5 * other).item() > 0.1
     by_hand = energy_distance(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 4, 4), torch.ones(2, 1, 4, 4))
     assert by_hand.item() == pytest.approx(2 * 0.5 - 1)
+
+
+def test_the_energy_score_is_least_for_draws_of_the_law_of_the_truth() -> None:
+    """Designs of one pixel that is set in 3 of 10: neither the best single answer, nor too many draws of it, do as
+    well; and three designs by hand."""
+    rng = torch.Generator().manual_seed(0)
+
+    def score(one: Tensor, other: Tensor) -> float:
+        truth = (torch.rand(40_000, 1, 1, 1, generator=rng) < 0.3).float()
+        return energy_score(one, other, truth).mean().item()
+
+    def drawn(share: float) -> Tensor:
+        return (torch.rand(40_000, 1, 1, 1, generator=rng) < share).float()
+
+    honest = score(drawn(0.3), drawn(0.3))
+    assert honest == pytest.approx(0.3 * 0.7, abs=0.01)  # E |x - t| - E |x - x'| / 2
+    for share in (0.0, 0.1, 0.5, 1.0):
+        assert score(drawn(share), drawn(share)) > honest + 0.02
+    mean = torch.full((40_000, 1, 1, 1), 0.3)
+    assert score(mean, mean) > honest + 0.02
+    one, other, truth = (torch.full((1, 1, 2, 2), value) for value in (0.0, 1.0, 0.5))
+    assert energy_score(one, other, truth).item() == pytest.approx((1 + 1 - 2) / 2, abs=1e-2)
+
+
+@LOSSES
+def test_the_energy_score_reaches_the_generator(loss: str, batch: Batch) -> None:
+    """Weighed as it is told, and of two draws whose noise differs."""
+    plain, weighed = (model_of(loss, f"model.energy={weight}") for weight in (0.0, 0.5))
+    one, other = (
+        m.generator_loss(batch, Step(torch.Generator().manual_seed(3), m.config.training)) for m in (plain, weighed)
+    )
+    assert other.total.item() == pytest.approx(one.total.item() + 0.5 * other.terms["energy"].item())
+    (slope,) = torch.autograd.grad(other.terms["energy"], [weighed.generator.expand.weight])
+    assert slope.any()

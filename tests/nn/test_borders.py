@@ -55,11 +55,14 @@ def test_draws_that_are_honest_already_keep_their_borders() -> None:
     assert honest_width(places, noise, bits(stripes(ROWS)), bits).tolist() == [0, 0]
 
 
-def test_where_no_width_is_enough_the_largest_is_taken() -> None:
-    maps = stripes(ROWS).unsqueeze(1).expand(-1, DRAWS, -1, -1, -1)
-    elsewhere = bits(stripes(ROWS)).flip(-2, -1).roll(7, -1)
+def test_where_no_width_is_enough_the_largest_is_taken_if_it_brings_much() -> None:
+    maps = stripes(ROWS)
     noise = torch.randn(ROWS, DRAWS, 2, generator=RNG)
-    assert honest_width(maps, noise, elsewhere, bits).tolist() == [borders.WIDTHS[-1]] * 2
+    drawn = maps.unsqueeze(1).expand(-1, DRAWS, -1, -1, -1)
+    far = bits(draws_of(maps, torch.tensor([4.0, 4.0]), 1)[:, 0])
+    assert honest_width(drawn, noise, far, bits).tolist() == [borders.WIDTHS[-1]] * 2
+    sharp, elsewhere = 6 * drawn, ~bits(maps)  # what is missing is not where the borders are
+    assert honest_width(sharp, noise, elsewhere, bits).tolist() == [0, 0]
 
 
 def test_the_ratio_is_that_of_the_reports() -> None:

@@ -20,6 +20,7 @@ class WGANModelConfig(ModelConfig):
     # r3gan: relativistic, the critic's slope at real and at drawn designs kept small; wgan_gp: its slope kept at one
     loss: Literal["r3gan", "wgan_gp"] = "r3gan"
     penalty: Annotated[float, Field(ge=0)] = 1.0  # of slopes: gamma of r3gan, lambda of wgan_gp
+    energy: Annotated[float, Field(ge=0)] = 0.0  # weight of the energy score of two draws beside the design, in pixels
     critic_steps: Annotated[int, Field(ge=1)] = 1  # for one of the generator
 
 

@@ -131,12 +131,15 @@ class WGAN(GenerativeModel):
         return Losses(total, {"lead": lead.mean(), "slope": slopes.mean()})
 
     def generator_loss(self, batch: Batch, step: Step) -> Losses:
-        query = self.asked(batch, step)
-        drawn = self.draw(step.randn(len(batch), self.config.model.latent_dim), query)
+        model, query = self.config.model, self.asked(batch, step)
+        drawn = self.draw(step.randn(len(batch), model.latent_dim), query)
         real, fake = self.verdicts(batch, drawn, query)
-        if self.config.model.loss == "r3gan":
-            return Losses(F.softplus(real - fake).mean())
-        return Losses(-fake.mean())
+        loss = F.softplus(real - fake).mean() if model.loss == "r3gan" else -fake.mean()
+        if not model.energy:
+            return Losses(loss)
+        other = self.draw(step.randn(len(batch), model.latent_dim), query)
+        energy = energy_score(drawn, other, batch.image).mean()
+        return Losses(loss + model.energy * energy, {"adversarial": loss, "energy": energy})
 
     def score(self, designs: Iterable[Batch], step: Step) -> Losses:
         """Energy distance between the validation designs and a draw at the condition of each: the critic's own figures
@@ -154,6 +157,17 @@ def slopes_of(verdicts: Tensor, images: Tensor) -> Tensor:  # (B,), (B, C, H, W)
     """Norms of the gradients of verdicts by the images that they are about."""
     (gradient,) = torch.autograd.grad(verdicts.sum(), images, create_graph=True)
     return gradient.flatten(1).square().sum(1).clamp_min(1e-12).sqrt()
+
+
+def energy_score(one: Tensor, other: Tensor, truth: Tensor) -> Tensor:  # (B, C, H, W) three times -> (B,)
+    """(|x - t| + |x' - t| - |x - x'|) / 2: least in expectation where two draws x, x' have the law of the truth t.
+
+    A critic of single designs is content with one good answer to each question; this is not.
+    Source: Gneiting & Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation", JASA 102, 2007, eq. 22.
+    """
+    pairs = (one, truth), (other, truth), (one, other)
+    gaps = [(a - b).flatten(1).square().sum(1).clamp_min(1e-6).sqrt() for a, b in pairs]  # a root has no slope at zero
+    return (gaps[0] + gaps[1] - gaps[2]) / 2
 
 
 def energy_distance(one: Tensor, other: Tensor) -> Tensor:  # (N, C, H, W), (M, C, H, W) -> scalar
