@@ -30,6 +30,7 @@ BARE = 0.25  # of those have no condition either
 BORDERS = 2048  # designs that show a subset of their parts, in all, by which borders are fitted
 BORDERS_PER_S = 16  # the same for a second of training.budget_s: that takes a twentieth of it or so
 DRAWS = 4  # of each of them
+VALUES = 2**26  # of their images that are looked at together: a quarter of a gigabyte
 EVALUATED = 5  # epochs between evaluations, which look at each subset in turn and take as long as an epoch
 
 
@@ -171,7 +172,7 @@ class LatentFit:
         groups = range(1, len(borders.width) - 1)  # neither nothing nor all is given
         budget_s = self.model.config.training.budget_s
         every = BORDERS if budget_s is None else min(BORDERS, round(BORDERS_PER_S * budget_s))
-        count = min(len(image), -(-every // max(len(groups), 1)))
+        count = min(len(image), -(-every // max(len(groups), 1)), max(1, VALUES // (DRAWS * image[:1].numel() or 1)))
         for number, group in enumerate(groups) if count else ():
             rows = (torch.arange(count, device=image.device) + number * count) % len(image)
             mask = self._subsets(group, count, step).to(image.device)

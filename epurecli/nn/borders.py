@@ -2,7 +2,7 @@
 
 A decoder that draws the likeliest design of each latent is as wrong in every draw: draws agree where they should not.
 So each hidden part's logits are moved by a number of its own, the same at all of its pixels: borders move as one, and
-parts stay in one piece. How far is found on designs that were not trained on (`fit`).
+parts stay in one piece. How far is found on designs that were not trained on (`honest_width`).
 
 Source: Monteiro et al., "Stochastic Segmentation Networks: Modelling Spatially Correlated Aleatoric Uncertainty",
 NeurIPS 2020, eq. 4-6, with one factor a part that is constant over its pixels.

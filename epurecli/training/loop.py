@@ -16,7 +16,7 @@ from epurecli.training.state import Progress, generator, load_state
 
 __all__ = ["Stopped", "in_bfloat16", "never", "train"]
 
-FINISHING = 2048  # validation designs at most that the end of a stage looks at
+FINISHING = 512  # validation designs at most that the end of a stage looks at
 
 
 def train(

@@ -46,7 +46,7 @@ def test_what_is_shown_as_spread_is_told_beside_the_truth(
     ratio = float(np.mean(spread_ratio(np.stack(drawn), planes(truth, 5))[hidden]))
     assert told["designs"] == 60
     assert told["ratio"] == pytest.approx(ratio, rel=0.15)
-    assert 0.4 <= ratio <= 1.15  # how near to 1 is for the model and its training: a minute and a half, on busy cores
+    assert 0.85 <= ratio <= 1.15
 
 
 HOUR, PART = 7200, 1800  # strokes: two a second, and as many as are tried
