@@ -131,7 +131,9 @@ def small(model: str, *more: str) -> list[str]:
         "data.toy.count=80",
     ]
     if latent(model):
-        settings += [f"model.latent_prior.{key}" for key in ("kind=flow", "epochs=2", "batch_size=16")]
+        settings += [f"model.latent_prior.{key}" for key in ("kind=flow", "epochs=2", "batch_size=16", "lr=1e-3")]
+    if model == "wgan_gp":
+        settings += ["training.critic.lr=1e-4"]
     if model == "vae":
         settings += ["model.dropout_p=0"]
     return ["--config", f"{model}_toy_test", *(part for text in (*settings, *more) for part in ("--set", text))]
