@@ -71,7 +71,7 @@ REGISTRY: dict[str, ModelEntry] = {
         "WGAN-GP",
         "epurecli.models.wgan_gp.config:WGANConfig",
         "epurecli.models.wgan_gp.model:WGAN",
-        "draws in one pass, without a latent; needs far longer than 3 minutes (Frechet 19.5), not tuned",
+        "completions as varied as the truth (0.98-1.09) in one pass; free designs need far longer (17.6)",
     ),
     "vqvae": ModelEntry(
         "VQ-VAE",
