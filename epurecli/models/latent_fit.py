@@ -169,7 +169,7 @@ class LatentFit:
         whole = slice(None) if designs.known is None else designs.known.all(1)
         image, condition = designs.image[whole], designs.condition[whole]
         borders.width.zero_()
-        groups = range(1, len(borders.width) - 1)  # neither nothing nor all is given
+        groups = range(1, self.flow.base.groups - 1)  # neither nothing nor all is given
         budget_s = self.model.config.training.budget_s
         every = BORDERS if budget_s is None else min(BORDERS, round(BORDERS_PER_S * budget_s))
         count = min(len(image), -(-every // max(len(groups), 1)), max(1, VALUES // (DRAWS * image[:1].numel() or 1)))

@@ -32,7 +32,12 @@ class Borders(nn.Module):
         self.register_buffer("width", torch.zeros(groups, components))
 
     def forward(self, maps: Tensor, noise: Tensor, group: Tensor) -> Tensor:  # group: (B,)
-        return maps + (self.width[group] * noise)[..., None, None]
+        return moved(maps, self.width[group] * noise)
+
+
+def moved(maps: Tensor, nats: Tensor) -> Tensor:  # (..., C, H, W), (..., C) -> as maps
+    """Logits, those of each part moved alike at all of its pixels."""
+    return maps + nats[..., None, None]
 
 
 def spread_ratio(draws: Tensor, truth: Tensor) -> Tensor:  # (B, S, C, H, W), (B, C, H, W) bool -> (C,)
@@ -58,8 +63,8 @@ def honest_width(maps: Tensor, noise: Tensor, truth: Tensor, bits: Bits) -> Tens
     """
     ratios = []
     for width in WIDTHS:
-        moved = (maps + width * noise[..., None, None]).flatten(0, 1)
-        ratios.append(spread_ratio(bits(moved).unflatten(0, maps.shape[:2]), truth))
+        draws = bits(moved(maps, width * noise).flatten(0, 1)).unflatten(0, maps.shape[:2])
+        ratios.append(spread_ratio(draws, truth))
     ratio, tried = torch.stack(ratios), maps.new_tensor(WIDTHS)  # (T, C), (T,)
     ratio[:, ratio[0].isnan()] = torch.inf
     enough = ratio >= HONEST

@@ -76,17 +76,17 @@ class SubsetGaussian(nn.Module):
         self.said, self.size = said, size
         self.pairs = torch.triu_indices(cond_dim, cond_dim)
         self.each = components <= EVERY_SUBSET
-        self.groups = groups = 2**components if self.each else components + 1
+        self.groups = 2**components if self.each else components + 1
         weights = 2 ** torch.arange(components) if self.each else torch.ones(components, dtype=torch.int64)
         features = said + cond_dim + self.pairs.shape[1]
         self.register_buffer("weights", weights, persistent=False)
-        self.register_buffer("centre", torch.zeros(2 * groups, features))
-        self.register_buffer("scale", torch.ones(2 * groups, features))
-        self.register_buffer("offset", torch.zeros(2 * groups, size))
-        self.register_buffer("gain", torch.zeros(2 * groups, features, size))
-        self.register_buffer("factor", torch.eye(size).repeat(2 * groups, 1, 1))
-        self.register_buffer("whitener", torch.eye(size).repeat(2 * groups, 1, 1))
-        self.register_buffer("log_det", torch.zeros(2 * groups))
+        self.register_buffer("centre", torch.zeros(2 * self.groups, features))
+        self.register_buffer("scale", torch.ones(2 * self.groups, features))
+        self.register_buffer("offset", torch.zeros(2 * self.groups, size))
+        self.register_buffer("gain", torch.zeros(2 * self.groups, features, size))
+        self.register_buffer("factor", torch.eye(size).repeat(2 * self.groups, 1, 1))
+        self.register_buffer("whitener", torch.eye(size).repeat(2 * self.groups, 1, 1))
+        self.register_buffer("log_det", torch.zeros(2 * self.groups))
 
     def group(self, mask: Tensor) -> Tensor:  # (B, C) -> (B,)
         """Which group of subsets each row belongs to."""
@@ -135,7 +135,7 @@ class SubsetGaussian(nn.Module):
         groups, sizes = self.group(given.mask), given.mask.sum(1)
         features = self.features(replace(given, present=torch.ones_like(given.present))).double()
         kind, f = self.offset.dtype, features.shape[1]
-        for number in range(len(self.offset) // 2):
+        for number in range(self.groups):
             rows = groups == number
             shown = number.bit_count() if self.each else number
             for wider in (sizes == shown, torch.ones_like(rows)):

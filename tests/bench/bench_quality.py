@@ -203,11 +203,11 @@ def main() -> None:
     dataset = open_dataset(DataConfig(**data))
     judged = replace(dataset, test=dataset.validation) if options.tune else dataset
     judge = Judge(judged, options.samples, options.completed)
+    budget = parse_seconds(options.budget)
     columns, results = {"floor": judge.floor}, {}
     for name in options.configs:
         runs = []
         for seed in map(int, options.seeds.split(",")):
-            budget = parse_seconds(options.budget)
             runs.append(quality(name, options.overrides, seed, judge, data, budget, options.at_rest))
             print(json.dumps({"config": name, "seed": seed, **runs[-1]}), flush=True)
         results[name] = runs
